@@ -1,0 +1,16 @@
+//! Tideline's engine. The modules stand in the order in which an event meets them; each uses only those above it,
+//! and [`engine`] alone wires them together.
+//!
+//! ```text
+//! bytes ─▶ decode ─▶ validate ─▶ dedup ─▶ WAL (fsync) ─▶ publish ─▶ acknowledge
+//!             │           │                                 └─▶ buffer (Arrow batches, in SQL at once)
+//!             └─ dead letters, with the reason
+//! buffer ──flush──▶ lake (Delta table of partitioned Parquet) ──compact / retain──▶ lake
+//! SQL `events` = lake at version V  ∪  buffer rows beyond V
+//! ```
+
+pub mod error;
+pub mod clock;
+pub mod event;
+pub mod fs;
+pub mod dedup;
