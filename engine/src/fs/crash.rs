@@ -1,17 +1,17 @@
 //! Ends the process at a named moment of the data path, as `kill -9` would, so that tests can kill it exactly where
 //! it hurts. Used only when a test asks for it.
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Entry, Fs, LockGuard, ReadFile, Stat, WriteFile};
+use super::Fs;
+use super::hook::{HookFs, Op, When};
 
 /// A moment between two steps that must not be torn apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+enum Moment {
     /// A group is written to the log and not yet synced.
     LogWritten,
     /// A group is synced and not yet published or acknowledged.
@@ -22,7 +22,23 @@ pub enum Moment {
     BeforeTruncate,
 }
 
-/// The n-th time that [`Moment`] comes, from 1. Written `log-synced:3`.
+impl Moment {
+    fn is(self, when: When, op: Op, path: &Path) -> bool {
+        let within = |folder: &str| path.parent().is_some_and(|p| p.ends_with(folder));
+        match self {
+            Self::LogWritten => (when, op) == (When::Before, Op::Sync) && within("wal"),
+            Self::LogSynced => (when, op) == (When::After, Op::Sync) && within("wal"),
+            Self::BeforeCommit => {
+                (when, op) == (When::Before, Op::Name)
+                    && within("_delta_log")
+                    && path.extension().is_some_and(|e| e == "json")
+            }
+            Self::BeforeTruncate => (when, op) == (When::Before, Op::Remove) && within("wal"),
+        }
+    }
+}
+
+/// The n-th time that a moment comes, from 1. Written `log-synced:3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CrashAt {
     moment: Moment,
@@ -40,9 +56,8 @@ impl FromStr for CrashAt {
             "before-commit" => Moment::BeforeCommit,
             "before-truncate" => Moment::BeforeTruncate,
             _ => {
-                return Err(format!(
-                    "'{name}' is not a moment: use log-written, log-synced, before-commit or before-truncate"
-                ));
+                let known = "log-written, log-synced, before-commit or before-truncate";
+                return Err(format!("'{name}' is not a moment: use {known}"));
             }
         };
         let nth = nth.parse().map_err(|_| format!("'{nth}' is not a count"))?;
@@ -50,129 +65,16 @@ impl FromStr for CrashAt {
     }
 }
 
-#[derive(Debug)]
-struct Trigger {
-    at: CrashAt,
-    seen: AtomicU64,
-}
-
-impl Trigger {
-    fn reached(&self, moment: Moment) {
-        if moment == self.at.moment && self.seen.fetch_add(1, Ordering::SeqCst) + 1 == self.at.nth {
-            std::process::abort();
-        }
-    }
-}
-
-/// Another [`Fs`], until the moment comes.
-#[derive(Debug)]
-pub struct CrashFs {
-    inner: Arc<dyn Fs>,
-    trigger: Arc<Trigger>,
-}
-
-impl CrashFs {
-    /// Works like `inner` and aborts the process at `at`.
-    pub fn new(inner: Arc<dyn Fs>, at: CrashAt) -> Self {
-        Self { inner, trigger: Arc::new(Trigger { at, seen: AtomicU64::new(0) }) }
-    }
-}
-
-fn is_log_segment(path: &Path) -> bool {
-    path.parent().is_some_and(|p| p.ends_with("wal"))
-}
-
-fn is_commit(path: &Path) -> bool {
-    path.parent().is_some_and(|p| p.ends_with("_delta_log")) && path.extension().is_some_and(|e| e == "json")
-}
-
-#[derive(Debug)]
-struct CrashFile {
-    inner: Box<dyn WriteFile>,
-    path: PathBuf,
-    trigger: Arc<Trigger>,
-}
-
-impl Write for CrashFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-impl WriteFile for CrashFile {
-    fn sync(&mut self) -> io::Result<()> {
-        let log = is_log_segment(&self.path);
-        if log {
-            self.trigger.reached(Moment::LogWritten);
-        }
-        self.inner.sync()?;
-        if log {
-            self.trigger.reached(Moment::LogSynced);
-        }
-        Ok(())
-    }
-}
-
-impl Fs for CrashFs {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
-        let inner = self.inner.create(path)?;
-        Ok(Box::new(CrashFile { inner, path: path.to_owned(), trigger: Arc::clone(&self.trigger) }))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadFile>> {
-        self.inner.open(path)
-    }
-
-    fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
-        self.inner.truncate(path, len)
-    }
-
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if is_commit(to) {
-            self.trigger.reached(Moment::BeforeCommit);
-        }
-        self.inner.link(from, to)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if is_commit(to) {
-            self.trigger.reached(Moment::BeforeCommit);
-        }
-        self.inner.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        if is_log_segment(path) {
-            self.trigger.reached(Moment::BeforeTruncate);
-        }
-        self.inner.remove(path)
-    }
-
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_dir(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.inner.list(dir)
-    }
-
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.inner.stat(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
-        self.inner.lock(path)
-    }
+/// `inner`, until the moment comes.
+pub fn crash_at(inner: Arc<dyn Fs>, at: CrashAt) -> Arc<dyn Fs> {
+    let seen = AtomicU64::new(0);
+    Arc::new(HookFs::new(
+        inner,
+        Arc::new(move |when, op, path| {
+            if at.moment.is(when, op, path) && seen.fetch_add(1, Ordering::SeqCst) + 1 == at.nth {
+                std::process::abort();
+            }
+            Ok(())
+        }),
+    ))
 }
