@@ -16,3 +16,4 @@ pub mod fs;
 pub mod validate;
 pub mod decode;
 pub mod dedup;
+pub mod lake;
