@@ -41,7 +41,7 @@ use limits::Admission;
 use runtime::QueryRuntime;
 
 /// Where a query gets the table's state from: called once a query.
-pub type StateSource = Arc<dyn Fn() -> Arc<TableState> + Send + Sync>;
+pub type StateSource = Arc<dyn Fn() -> Result<Arc<TableState>> + Send + Sync>;
 
 /// The limits of queries and what they may use.
 #[derive(Debug, Clone)]

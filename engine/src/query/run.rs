@@ -307,7 +307,7 @@ async fn execute(
     rows: &mpsc::Sender<Result<RecordBatch>>,
     stats: &QueryStats,
 ) -> Result<()> {
-    let state = (job.source)();
+    let state = (job.source)()?;
     let freshness = Freshness {
         through: state.through,
         lake_version: state.lake_version,
