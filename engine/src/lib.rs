@@ -14,3 +14,4 @@ pub mod clock;
 pub mod event;
 pub mod fs;
 pub mod dedup;
+pub mod wal;

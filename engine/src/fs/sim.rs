@@ -459,8 +459,12 @@ impl SimFs {
     pub fn overwrite(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk.lock();
         let ino = disk.file(path)?;
-        *disk.content(ino)? =
-            Content { seen: bytes.to_vec(), durable_len: bytes.len(), modified_ms: disk.now_ms(), ..Content::default() };
+        *disk.content(ino)? = Content {
+            seen: bytes.to_vec(),
+            durable_len: bytes.len(),
+            modified_ms: disk.now_ms(),
+            ..Content::default()
+        };
         Ok(())
     }
 }
