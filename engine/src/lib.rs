@@ -15,3 +15,4 @@ pub mod event;
 pub mod fs;
 pub mod dedup;
 pub mod wal;
+pub mod dead_letters;
