@@ -19,7 +19,7 @@ use super::merge::{Merge, Upload};
 use super::writer::{Encoder, Purpose, properties};
 use super::{Footer, Lake, LakeConfig, blocking, read};
 use crate::clock::{MILLISECOND, Micros};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::day_of;
 
 /// What is merged, and when.
@@ -126,10 +126,18 @@ impl Lake {
     pub async fn compact(&self, eagerness: Eagerness) -> Result<Option<Arc<LakeSnapshot>>> {
         let _maintaining = self.maintaining.lock().await;
         let jobs = plan(&self.current().files, &self.config.compaction, self.clock.now(), eagerness);
-        match jobs.first() {
-            Some(job) => self.merge(job).await,
-            None => Ok(None),
+        let mut failed = None;
+        for job in &jobs {
+            match self.merge(job).await {
+                Err(e) if e.kind == Kind::Corrupt => {
+                    // The other days must not wait for this one to be repaired.
+                    tracing::error!(day = job.day, error = %e, "these files cannot be merged");
+                    failed = Some(e);
+                }
+                done => return done,
+            }
         }
+        failed.map_or(Ok(None), Err)
     }
 
     /// Merges the files of one job and commits the result.
