@@ -6,11 +6,19 @@ use object_store::local::LocalFileSystem;
 
 use super::*;
 use crate::event::{day_of, parse_day};
+use crate::fs::{FsStore, RealFs};
 
 #[tokio::test]
 async fn rows_are_split_by_day_sorted_newest_first_and_survive_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(dir.path()).unwrap());
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let durable = FsStore::open(Arc::new(RealFs), dirs[0].path()).unwrap();
+    let local = LocalFileSystem::new_with_prefix(dirs[1].path()).unwrap();
+    for store in [Arc::new(durable) as Arc<dyn ObjectStore>, Arc::new(local)] {
+        keeps_rows(store).await;
+    }
+}
+
+async fn keeps_rows(store: Arc<dyn ObjectStore>) {
     let lake = open(&store, A).await;
     assert_eq!((lake.covered(), lake.current().version), (Seq(0), 0));
     // 1,500 minutes are two days; the last event is a late one of the first minute, and two share a time.
@@ -33,6 +41,9 @@ async fn rows_are_split_by_day_sorted_newest_first_and_survive_a_restart() {
     assert_eq!(open(&store, B).await.covered(), Seq(0), "another node has its own position");
     let next = append(&reopened, A, &minutes(1503..1504, NOON)).await.unwrap();
     assert_eq!((next.version, next.rows), (2, 1503));
+    assert_eq!(reopened.compact(Eagerness::Everything).await.unwrap().unwrap().rows, 1503);
+    reopened.checkpoint().await.unwrap();
+    assert_eq!(open(&store, A).await.covered(), Seq(1503));
     assert!(reopened.verify().await.unwrap().problems.is_empty());
 }
 
