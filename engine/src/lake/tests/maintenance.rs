@@ -150,8 +150,26 @@ async fn verify_names_what_is_wrong() {
     assert!(check.problems[0].contains("missing"), "{:?}", check.problems);
     assert!(check.problems[1].contains("has 5 bytes"), "{:?}", check.problems);
     assert_eq!(check.problems.len(), 3);
-    let unreadable = lake.compact(Eagerness::Everything).await;
-    assert!(!matches!(unreadable, Err(e) if e.kind == Kind::Fatal), "a bad file stops no process");
+}
+
+#[tokio::test]
+async fn a_damaged_file_keeps_only_its_own_day_from_being_merged() {
+    let store = memory();
+    let lake = open(&store, A).await;
+    for n in 0..5 {
+        append(&lake, A, &minutes(1 + n * 10..11 + n * 10, NOON + (n % 2) * DAY)).await.unwrap();
+    }
+    drop(lake);
+    let lake = open(&store, A).await;
+    let worst = lake.current().files.iter().find(|f| f.day == day_of(NOON)).map(Arc::clone).unwrap();
+    let damaged = vec![b'x'; usize::try_from(worst.bytes).unwrap()];
+    store.put(&Path::from(worst.path.as_str()), damaged.into()).await.unwrap();
+    let merged = lake.compact(Eagerness::Everything).await.unwrap().unwrap();
+    assert_eq!((merged.files.len(), merged.rows), (4, 50), "the other day is merged");
+    let failed = lake.compact(Eagerness::Everything).await.unwrap_err();
+    assert_eq!(failed.kind, Kind::Corrupt);
+    assert!(failed.message.contains(&worst.path), "{failed}");
+    append(&lake, A, &minutes(51..61, NOON)).await.unwrap();
 }
 
 #[tokio::test]
