@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use deltalake::protocol::DeltaOperation;
 use object_store::ObjectStore;
+use tokio_util::sync::CancellationToken;
 
 use super::commit::CONFLICT;
 use super::files::{LakeFile, LakeSnapshot};
@@ -19,7 +20,7 @@ use super::merge::{Merge, Upload};
 use super::writer::{Encoder, Purpose, properties};
 use super::{Footer, Lake, LakeConfig, blocking, read};
 use crate::clock::{MILLISECOND, Micros};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::day_of;
 
 /// What is merged, and when.
@@ -122,14 +123,23 @@ impl Lake {
     /// Merges the files of one day that need it most; `None` when there is nothing to merge, or another writer was
     /// quicker (nothing changed then). Call it until it returns `None`.
     ///
-    /// It may run beside queries and appends: memory is bounded, and only the commit waits its turn.
+    /// It may run beside queries and appends: memory is bounded, and only the commit waits its turn. Dropping the
+    /// future stops the work at the next row group.
     pub async fn compact(&self, eagerness: Eagerness) -> Result<Option<Arc<LakeSnapshot>>> {
         let _maintaining = self.maintaining.lock().await;
         let jobs = plan(&self.current().files, &self.config.compaction, self.clock.now(), eagerness);
-        match jobs.first() {
-            Some(job) => self.merge(job).await,
-            None => Ok(None),
+        let mut failed = None;
+        for job in &jobs {
+            match self.merge(job).await {
+                Err(e) if e.kind == Kind::Corrupt => {
+                    // The other days must not wait for this one to be repaired.
+                    tracing::error!(day = job.day, error = %e, "these files cannot be merged");
+                    failed = Some(e);
+                }
+                done => return done,
+            }
         }
+        failed.map_or(Ok(None), Err)
     }
 
     /// Merges the files of one job and commits the result.
@@ -141,8 +151,11 @@ impl Lake {
         let writing = self.known.writing(new_path(job.day));
         let (store, config, path) = (Arc::clone(&self.store), self.config.clone(), read::store_path(&writing.path)?);
         let runtime = tokio::runtime::Handle::current();
+        // The thread cannot be stopped from outside; it looks whether this future is still wanted.
+        let wanted = CancellationToken::new();
+        let _unwanted_when_dropped = wanted.clone().drop_guard();
         // Decoding and encoding on one thread of their own, off the runtime.
-        let work = move || runtime.block_on(merge_files(&store, inputs, Upload::new(&store, path), &config));
+        let work = move || runtime.block_on(merge_files(&store, inputs, Upload::new(&store, path), &config, &wanted));
         let (bytes, footer) = blocking(work).await?;
         let file = self.written(&writing, job.day, bytes, &footer)?;
         let rows: u64 = job.files.iter().map(|f| f.rows).sum();
@@ -176,6 +189,7 @@ async fn merge_files(
     inputs: Vec<(Arc<LakeFile>, Arc<Footer>)>,
     mut upload: Upload,
     config: &LakeConfig,
+    wanted: &CancellationToken,
 ) -> Result<(u64, Arc<Footer>)> {
     let merged = async {
         let mut merge = Merge::open(store, inputs).await?;
@@ -184,6 +198,9 @@ async fn merge_files(
             let (batches, order) = merge.next(config.row_group_rows.max(1)).await?;
             if order.is_empty() {
                 break;
+            }
+            if wanted.is_cancelled() {
+                return Err(Error::new(Kind::Cancelled, "cancelled", "the compaction was cancelled"));
             }
             encoder.row_group(&batches, &order)?;
             upload.push(&encoder.take()).await?;

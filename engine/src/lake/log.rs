@@ -69,8 +69,8 @@ pub(super) enum Written {
 impl Log {
     /// Opens the log at the root of `store`, creating the table when there is none.
     pub(super) async fn open(store: Arc<dyn ObjectStore>, node: &NodeId, config: &LakeConfig) -> Result<Self> {
-        // The store is rooted at the table, so that is where the table is for deltalake.
-        let url = Url::parse("memory:///").map_err(|e| Error::internal(format!("the table's URL: {e}")))?;
+        // The store is rooted at the table, so that is where the table is for deltalake. Of a `file` it expects no order in listings.
+        let url = Url::parse("file:///").map_err(|e| Error::internal(format!("the table's URL: {e}")))?;
         let store = default_logstore(Arc::clone(&store), store, &url, &StorageConfig::default());
         let log = Self { store, app_id: format!("tideline-{node}") };
         if !log.store.is_delta_table_location().await.map_err(|e| delta_error("looking for the table", e))? {

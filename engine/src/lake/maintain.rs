@@ -8,7 +8,7 @@ use std::time::Duration;
 use deltalake::protocol::DeltaOperation;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::files::{LakeFile, LakeSnapshot};
 use super::log::{Change, day_of_path, store_error};
@@ -72,28 +72,31 @@ impl Lake {
     /// than that. Files that a query holds or that are being written stay.
     pub async fn vacuum(&self, keep: Duration) -> Result<Vacuumed> {
         let _maintaining = self.maintaining.lock().await;
-        // The list of files first: what is committed after it was taken is not in it.
-        let listed: Vec<_> = self.store.list(None).try_collect().await.map_err(|e| store_error("listing the lake", e))?;
+        let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX / MILLISECOND);
+        let oldest: Micros = self.clock.now().saturating_sub(keep_ms.saturating_mul(MILLISECOND));
+        // Live files are held by the current snapshot.
+        let may_go = |object: &ObjectMeta| {
+            let path = object.location.as_ref();
+            day_of_path(path).is_some()
+                && object.last_modified.timestamp_micros() <= oldest
+                && !self.known.is_held(path)
+        };
+        // The list of files before the log: what is committed in between is not in it, or is live by then.
+        let listed = self.store.list(None).try_filter(|object| std::future::ready(may_go(object)));
+        let listed: Vec<_> = listed.try_collect().await.map_err(|e| store_error("listing the lake", e))?;
+        let mut done = Vacuumed::default();
+        if listed.is_empty() {
+            return Ok(done);
+        }
         {
             // Other nodes may have committed files meanwhile.
             let mut tip = self.tip.lock().await;
             self.reload(&mut tip).await?;
         }
         let removals = self.log.removals().await?;
-        let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX / MILLISECOND);
-        let oldest: Micros = self.clock.now().saturating_sub(keep_ms.saturating_mul(MILLISECOND));
-        let mut done = Vacuumed::default();
         for object in listed {
             let path = object.location.as_ref();
-            // Live files are held by the current snapshot.
-            if day_of_path(path).is_none() || self.known.is_held(path) {
-                continue;
-            }
-            let unused_since = match removals.get(path) {
-                Some(removed) => (*removed).max(object.last_modified.timestamp_micros()),
-                None => object.last_modified.timestamp_micros(),
-            };
-            if unused_since > oldest {
+            if self.known.is_held(path) || removals.get(path).is_some_and(|&removed| removed > oldest) {
                 continue;
             }
             match self.store.delete(&object.location).await {

@@ -17,7 +17,7 @@ use parquet::arrow::async_reader::ParquetRecordBatchStream;
 
 use super::files::LakeFile;
 use super::log::store_error;
-use super::read::{self, Part, StoreReader};
+use super::read::{self, Part, StoreReader, damaged};
 use super::writer::Place;
 use super::Footer;
 use crate::error::{Error, Result};
@@ -28,7 +28,7 @@ type Key = (i64, i64);
 
 /// One input file and where the merge stands in it.
 struct Cursor {
-    path: String,
+    file: Arc<LakeFile>,
     stream: ParquetRecordBatchStream<StoreReader>,
     batch: RecordBatch,
     times: ScalarBuffer<i64>,
@@ -50,7 +50,7 @@ impl Cursor {
         while self.row >= self.batch.num_rows() {
             self.slot = None;
             self.row = 0;
-            self.batch = match self.stream.try_next().await? {
+            self.batch = match self.stream.try_next().await.map_err(|e| damaged(&self.file, e))? {
                 Some(batch) => batch,
                 None => RecordBatch::new_empty(stored_schema()),
             };
@@ -62,7 +62,7 @@ impl Cursor {
         }
         match (before, self.key()) {
             (Some((before, _)), Some((now, _))) if now > before => {
-                Err(Error::corrupt(format!("lake file {} is not sorted newest first", self.path)))
+                Err(Error::corrupt(format!("lake file {} is not sorted newest first", self.file.path)))
             }
             _ => Ok(()),
         }
@@ -86,8 +86,7 @@ impl Merge {
         for (file, footer) in inputs {
             let stream = read::open(store, &file, footer, Part { columns: None, row_groups: None })?;
             let (times, seqs) = (ScalarBuffer::default(), ScalarBuffer::default());
-            let path = file.path.clone();
-            let mut cursor = Cursor { path, stream, batch: empty.clone(), times, seqs, row: 0, slot: None };
+            let mut cursor = Cursor { file, stream, batch: empty.clone(), times, seqs, row: 0, slot: None };
             cursor.advance().await?;
             if let Some(key) = cursor.key() {
                 merge.heads.push((key, Reverse(merge.cursors.len())));

@@ -21,6 +21,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::statistics::Statistics;
 
 use super::files::LakeFile;
+use super::log::store_error;
 use crate::clock::{HOUR, Micros};
 use crate::error::{Error, Result};
 use crate::event::{hour_of, index, stored_schema};
@@ -85,7 +86,19 @@ pub(super) async fn footer(store: &Arc<dyn ObjectStore>, file: &LakeFile) -> Res
 /// The footer as it is in the file.
 pub(super) async fn footer_on_disk(store: &Arc<dyn ObjectStore>, file: &LakeFile) -> Result<Arc<ParquetMetaData>> {
     let read = StoreReader::new(store, file)?.get_metadata(None).await;
-    read.map_err(|e| Error::from(e).context(format_args!("lake file {}", file.path)))
+    read.map_err(|e| damaged(file, e))
+}
+
+/// A file that cannot be read as Parquet is damaged; a store that cannot be reached is not the file's fault.
+pub(super) fn damaged(file: &LakeFile, e: ParquetError) -> Error {
+    let doing = format!("reading lake file {}", file.path);
+    match e {
+        ParquetError::External(e) => match e.downcast::<object_store::Error>() {
+            Ok(e) => store_error(&doing, *e),
+            Err(e) => Error::internal(e.to_string()).context(doing),
+        },
+        e => Error::corrupt(e.to_string()).with_source(e).context(doing).with_hint("run `tideline check`"),
+    }
 }
 
 /// Which part of a file to read.
@@ -146,7 +159,7 @@ pub(super) async fn keys(
     let part = Part { columns: Some(KEY_COLUMNS.to_vec()), row_groups: Some(groups) };
     let mut batches = open(store, file, footer, part)?;
     let mut found = Vec::new();
-    while let Some(batch) = batches.try_next().await? {
+    while let Some(batch) = batches.try_next().await.map_err(|e| damaged(file, e))? {
         let batch = filter_record_batch(&batch, &in_hours(&batch, hours))?;
         if batch.num_rows() > 0 {
             found.push(batch);
