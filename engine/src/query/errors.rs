@@ -22,11 +22,7 @@ pub(super) fn from_tokenizer(error: TokenizerError) -> Error {
 }
 
 /// A table that is not there, with the nearest of `known`.
-pub(super) fn unknown_table<'a>(
-    name: &str,
-    at: Option<Position>,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Error {
+pub(super) fn unknown_table<'a>(name: &str, at: Option<Position>, known: impl IntoIterator<Item = &'a str>) -> Error {
     let mut error = Error::invalid("unknown_table", format!("there is no table {name}"))
         .with_hint("the table is called events; SHOW TABLES lists what can be read");
     error.did_you_mean = nearest(name.rsplit('.').next().unwrap_or(name), known);
@@ -111,7 +107,8 @@ impl Found {
                 Error::invalid("arithmetic_overflow", format!("the result does not fit its type: {}", clean(message)))
             }
             ArrowError::CastError(m) | ArrowError::ParseError(m) | ArrowError::InvalidArgumentError(m) => {
-                Error::invalid("type_error", clean(m)).with_hint("use try_cast(… AS …) to get NULL for what does not fit")
+                Error::invalid("type_error", clean(m))
+                    .with_hint("use try_cast(… AS …) to get NULL for what does not fit")
             }
             ArrowError::ComputeError(message) => Error::invalid("type_error", clean(message)),
             ArrowError::MemoryError(_) | ArrowError::OffsetOverflowError(_) => exhausted("a column grew too large"),
@@ -195,7 +192,8 @@ fn from_schema(error: &SchemaError) -> Error {
                 .with_hint("write table.column")
         }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            Error::invalid("duplicate_column", format!("the column {name} appears twice")).with_hint("give one an alias")
+            Error::invalid("duplicate_column", format!("the column {name} appears twice"))
+                .with_hint("give one an alias")
         }
     }
 }

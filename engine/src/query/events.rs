@@ -13,11 +13,13 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, Result, ScalarValue, Statistics, exec_datafusion_err};
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, CachedParquetMetaData};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::datasource::listing::PartitionedFile;
+use datafusion::execution::cache::cache_manager::CachedFileMetadataEntry;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::expressions::Column;
@@ -26,8 +28,6 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, CachedParquetMetaData};
-use datafusion::execution::cache::cache_manager::CachedFileMetadataEntry;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::prune::{self, Selections};
@@ -85,7 +85,12 @@ pub struct TableState {
 
 impl TableState {
     /// The state made of these files and rows.
-    pub fn new(files: Vec<Arc<ScanFile>>, buffer: Vec<RecordBatch>, lake_version: i64, through: Option<Micros>) -> Self {
+    pub fn new(
+        files: Vec<Arc<ScanFile>>,
+        buffer: Vec<RecordBatch>,
+        lake_version: i64,
+        through: Option<Micros>,
+    ) -> Self {
         Self { files, buffer, lake_version, through, selections: Selections::default() }
     }
 
@@ -110,7 +115,11 @@ impl EventsTable {
         let table = event::table_schema();
         let stored: Vec<_> = table.fields().iter().filter(|f| f.name() != EVENT_DATE).cloned().collect();
         let partition = Arc::new(Field::new(EVENT_DATE, arrow::datatypes::DataType::Date32, false));
-        Self { files: TableSchema::builder(Arc::new(Schema::new(stored))).with_table_partition_cols(vec![partition]).build() }
+        Self {
+            files: TableSchema::builder(Arc::new(Schema::new(stored)))
+                .with_table_partition_cols(vec![partition])
+                .build(),
+        }
     }
 }
 
@@ -317,7 +326,8 @@ impl TimePredicate {
             }
         }
         let input = scan(&columns)?;
-        let predicate = datafusion::physical_expr::utils::reassign_expr_columns(Arc::clone(&self.expr), &input.schema())?;
+        let predicate =
+            datafusion::physical_expr::utils::reassign_expr_columns(Arc::clone(&self.expr), &input.schema())?;
         let keep = (columns.len() > wanted.len()).then(|| (0..wanted.len()).collect());
         Ok(Arc::new(FilterExecBuilder::new(predicate, input).apply_projection(keep)?.build()?))
     }

@@ -86,7 +86,7 @@ fn too_much(name: &str, what: &str) -> DataFusionError {
 
 /// What a function makes of its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Cost {
+pub(super) enum Cost {
     /// text × count
     Repeat,
     /// count, in characters
@@ -124,7 +124,7 @@ impl Cost {
     }
 
     /// Refuses what would be too much for one batch.
-    fn check(self, name: &str, args: &[ColumnarValue], rows: usize) -> Result<()> {
+    pub(super) fn check(self, name: &str, args: &[ColumnarValue], rows: usize) -> Result<()> {
         let arg = |i: usize| args.get(i);
         let bytes = |total: f64| {
             if total > MAX_CALL_BYTES { Err(too_much(name, &format!("{total:.0} bytes of text"))) } else { Ok(()) }

@@ -63,7 +63,9 @@ pub(super) fn check(sql: &str, limits: TextLimits, tables: &[String]) -> Result<
         return Err(Error::invalid("syntax_error", "the query is empty").with_hint("send one SELECT statement"));
     };
     if !statements.is_empty() {
-        return Err(read_only("several statements in one request are refused").with_hint("send one statement a request"));
+        return Err(
+            read_only("several statements in one request are refused").with_hint("send one statement a request")
+        );
     }
     allow(&statement, tables)?;
     Ok(statement)
@@ -81,9 +83,30 @@ fn refuse_or(error: datafusion::error::DataFusionError, tokens: &[TokenWithSpan]
         }
         Some(word) => {
             const WRITES: [&str; 24] = [
-                "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "DROP", "ALTER", "TRUNCATE", "COPY", "SET", "RESET",
-                "PREPARE", "EXECUTE", "DEALLOCATE", "GRANT", "REVOKE", "BEGIN", "COMMIT", "ROLLBACK", "CALL", "ATTACH",
-                "LOAD", "INSTALL", "VACUUM",
+                "INSERT",
+                "UPDATE",
+                "DELETE",
+                "MERGE",
+                "CREATE",
+                "DROP",
+                "ALTER",
+                "TRUNCATE",
+                "COPY",
+                "SET",
+                "RESET",
+                "PREPARE",
+                "EXECUTE",
+                "DEALLOCATE",
+                "GRANT",
+                "REVOKE",
+                "BEGIN",
+                "COMMIT",
+                "ROLLBACK",
+                "CALL",
+                "ATTACH",
+                "LOAD",
+                "INSTALL",
+                "VACUUM",
             ];
             if WRITES.contains(&word) {
                 return read_only(format!("{word} is refused"));
@@ -123,7 +146,10 @@ fn count(tokens: &[TokenWithSpan], max_operators: usize) -> Result<()> {
             Token::LParen | Token::LBracket | Token::LBrace => {
                 depth += 1;
                 if depth > MAX_DEPTH {
-                    return Err(too_complex(format!("the query nests deeper than {MAX_DEPTH} levels"), position(token)));
+                    return Err(too_complex(
+                        format!("the query nests deeper than {MAX_DEPTH} levels"),
+                        position(token),
+                    ));
                 }
                 // Subscripts chain without nesting: a[1][1][1]…
                 operators += usize::from(token.token == Token::LBracket);
@@ -365,7 +391,10 @@ fn grouping_sets(key: &Expr) -> u64 {
 
 /// The parts of a name, lower case.
 fn parts(name: &ObjectName) -> Vec<String> {
-    name.0.iter().map(|part| part.as_ident().map_or_else(|| part.to_string(), |i| i.value.clone()).to_lowercase()).collect()
+    name.0
+        .iter()
+        .map(|part| part.as_ident().map_or_else(|| part.to_string(), |i| i.value.clone()).to_lowercase())
+        .collect()
 }
 
 fn allow_name(name: &ObjectName, tables: &[String], ctes: &HashMap<String, u64>) -> Result<()> {
@@ -374,9 +403,7 @@ fn allow_name(name: &ObjectName, tables: &[String], ctes: &HashMap<String, u64>)
         return Ok(());
     };
     let known = match schema {
-        [] => {
-            ctes.contains_key(table) || tables.contains(table) || TABLE_FUNCTIONS.contains(&table.as_str())
-        }
+        [] => ctes.contains_key(table) || tables.contains(table) || TABLE_FUNCTIONS.contains(&table.as_str()),
         [.., schema] if schema == "information_schema" => INFORMATION_SCHEMA.contains(&table.as_str()),
         [schema] => schema == super::session::SCHEMA && tables.contains(table),
         [catalog, schema] => {

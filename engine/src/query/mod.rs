@@ -8,6 +8,7 @@
 //! Every limit ends in a clear error: text and operators ([`guard`]), what functions make (`functions`), memory and
 //! spill (`session`), time, concurrency (`limits`). A panic in an operator costs its query only.
 
+mod concat;
 mod errors;
 mod events;
 mod functions;
@@ -20,6 +21,7 @@ mod run;
 mod runtime;
 mod session;
 mod shortcut;
+mod stats;
 pub mod encode;
 
 use std::collections::BTreeMap;
@@ -32,7 +34,8 @@ use object_store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
 pub use events::{ScanFile, TABLE, TableState};
-pub use run::{Freshness, QueryOutput, QueryStats, QueryStream};
+pub use run::{Freshness, QueryOutput, QueryStream};
+pub use stats::QueryStats;
 
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
@@ -163,10 +166,7 @@ impl QueryEngine {
             template: Arc::clone(&self.template),
             source: Arc::clone(&self.source),
             now: self.clock.now(),
-            limits: TextLimits {
-                max_bytes: self.config.max_text_bytes,
-                max_operators: self.config.max_operators,
-            },
+            limits: TextLimits { max_bytes: self.config.max_text_bytes, max_operators: self.config.max_operators },
             cancel,
         };
         run::start(job, slot, &handle, timeout).await

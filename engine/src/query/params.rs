@@ -50,10 +50,11 @@ fn scalar(name: &str, value: &Value) -> Result<ScalarValue> {
             (None, Some(u)) => ScalarValue::UInt64(Some(u)),
             (None, None) => decimal(&n.to_string()).unwrap_or_else(|| ScalarValue::Float64(n.as_f64())),
         }),
-        Value::Array(_) | Value::Object(_) => {
-            Err(Error::invalid("invalid_parameter", format!("the parameter ${name} must be text, a number, a bool or null"))
-                .with_hint("write the list into the query: IN ($a, $b)"))
-        }
+        Value::Array(_) | Value::Object(_) => Err(Error::invalid(
+            "invalid_parameter",
+            format!("the parameter ${name} must be text, a number, a bool or null"),
+        )
+        .with_hint("write the list into the query: IN ($a, $b)")),
     }
 }
 

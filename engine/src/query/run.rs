@@ -4,19 +4,19 @@ use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{FutureExt, Stream, StreamExt};
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -25,6 +25,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::events::{Pinned, TABLE, TableState};
 use super::guard::{self, TextLimits};
 use super::limits::Slot;
+use super::stats::QueryStats;
 use super::{QueryRequest, StateSource, errors, params, prune, session};
 use crate::clock::Micros;
 use crate::error::{Error, Kind, Result};
@@ -56,86 +57,6 @@ pub struct QueryOutput {
     pub freshness: Freshness,
     /// What it has read so far.
     pub stats: Arc<QueryStats>,
-}
-
-/// What a query has read; final when its stream has ended.
-#[derive(Debug)]
-pub struct QueryStats {
-    started: Instant,
-    plan: Mutex<Option<Arc<dyn ExecutionPlan>>>,
-    done: Mutex<Option<Totals>>,
-    truncated: AtomicBool,
-    finished: AtomicBool,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Totals {
-    rows_read: usize,
-    bytes_read: usize,
-    elapsed: Duration,
-}
-
-impl QueryStats {
-    fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            plan: Mutex::default(),
-            done: Mutex::default(),
-            truncated: AtomicBool::new(false),
-            finished: AtomicBool::new(false),
-        }
-    }
-
-    fn totals(&self) -> Totals {
-        if let Some(done) = *self.done.lock() {
-            return done;
-        }
-        let mut totals = Totals { elapsed: self.started.elapsed(), ..Totals::default() };
-        if let Some(plan) = self.plan.lock().as_ref() {
-            add_reads(plan, &mut totals);
-        }
-        totals
-    }
-
-    /// Takes the last reading and lets the plan go, and with it the files it pins.
-    fn finish(&self) {
-        let totals = self.totals();
-        self.done.lock().get_or_insert(totals);
-        self.plan.lock().take();
-    }
-
-    /// Rows decoded from files and taken from the buffer, before filters; none for what statistics answer.
-    pub fn rows_read(&self) -> usize {
-        self.totals().rows_read
-    }
-
-    /// Bytes read from files.
-    pub fn bytes_read(&self) -> usize {
-        self.totals().bytes_read
-    }
-
-    /// From the start of planning to now, or to the last row.
-    pub fn elapsed(&self) -> Duration {
-        self.totals().elapsed
-    }
-
-    /// Whether there were more rows than the request's limit.
-    pub fn truncated(&self) -> bool {
-        self.truncated.load(Ordering::Relaxed)
-    }
-}
-
-fn add_reads(plan: &Arc<dyn ExecutionPlan>, totals: &mut Totals) {
-    if plan.children().is_empty()
-        && let Some(metrics) = plan.metrics()
-    {
-        totals.rows_read += metrics.output_rows().unwrap_or(0);
-        totals.rows_read += metrics.sum_by_name("pushdown_rows_pruned").map_or(0, |m| m.as_usize());
-        totals.bytes_read += metrics.sum_by_name("bytes_scanned").map_or(0, |m| m.as_usize());
-    }
-    for child in plan.children() {
-        add_reads(child, totals);
-    }
 }
 
 /// A query about to start.
@@ -257,7 +178,9 @@ impl Stream for QueryStream {
             Poll::Ready(None) if self.cancelled.as_mut().poll(cx).is_ready() => return self.end(Some(cancelled())),
             Poll::Ready(None) => return self.end(Some(failed())),
             // Rows that are there still end with the time: a slow reader must not hold the query's memory for ever.
-            Poll::Ready(Some(Ok(batch))) if !self.deadline.is_elapsed() && !self.cancelled.as_mut().poll(cx).is_ready() => {
+            Poll::Ready(Some(Ok(batch)))
+                if !self.deadline.is_elapsed() && !self.cancelled.as_mut().poll(cx).is_ready() =>
+            {
                 return Poll::Ready(Some(Ok(batch)));
             }
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
@@ -308,11 +231,8 @@ async fn execute(
     stats: &QueryStats,
 ) -> Result<()> {
     let state = (job.source)()?;
-    let freshness = Freshness {
-        through: state.through,
-        lake_version: state.lake_version,
-        buffered_rows: state.buffered_rows(),
-    };
+    let freshness =
+        Freshness { through: state.through, lake_version: state.lake_version, buffered_rows: state.buffered_rows() };
     let (session, plan) = plan(&job, state).await?;
     *stats.plan.lock() = Some(Arc::clone(&plan));
     let schema = unique_names(&plan.schema());
@@ -389,7 +309,9 @@ fn rows_to_read(plan: &LogicalPlan, state: &TableState, session: &SessionState) 
         if let LogicalPlan::TableScan(scan) = node
             && scan.table_name.table() == TABLE
         {
-            let files = prune::select(state, session, &scan.filters).map_or(usize::MAX, |selected| selected.rows());
+            // Without the table's name, as the scan itself gets them: what is found is found there again.
+            let filters = unnormalize_cols(scan.filters.iter().cloned());
+            let files = prune::select(state, session, &filters).map_or(usize::MAX, |selected| selected.rows());
             rows = rows.saturating_add(files).saturating_add(state.buffered_rows());
         } else if node.inputs().is_empty() {
             // Series and values: not known, and cheap to be wrong about.

@@ -10,19 +10,19 @@ use datafusion::catalog::{
 use datafusion::common::{Result as DfResult, not_impl_err, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::SessionState;
+use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::execution::SessionStateDefaults;
 use datafusion::physical_optimizer::optimizer::{PhysicalOptimizer, PhysicalOptimizerRule};
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use url::Url;
 
 use super::events::EventsTable;
-use super::{QueryConfig, errors, functions, order, shortcut};
+use super::{QueryConfig, concat, errors, functions, order, shortcut};
 use crate::error::{Error, Result};
 
 /// The catalog tables stand in.
@@ -134,12 +134,14 @@ pub(super) fn template(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> Res
         .and_then(|_| catalog.register_schema(SCHEMA, Arc::new(tables)))
         .map_err(errors::from_datafusion)?;
     catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+    let mut planners = SessionStateDefaults::default_expr_planners();
+    planners.insert(0, Arc::new(concat::ConcatPlanner::new()));
     Ok(SessionStateBuilder::new()
         .with_session_id(CATALOG.to_owned())
         .with_config(session_config(config.threads))
         .with_runtime_env(runtime_env(config, store)?)
         .with_catalog_list(Arc::new(catalogs))
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_expr_planners(planners)
         .with_scalar_functions(functions::scalar())
         .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())

@@ -4,11 +4,7 @@
 //! RFC 3339 in UTC with milliseconds (more digits only where they are not zero); NaN and infinities are null; binary
 //! is hex; lists and structs are nested JSON.
 
-use std::io::Write;
-
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryViewArray, FixedSizeBinaryArray, StringViewArray, StructArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, FixedSizeBinaryArray, StringViewArray, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
     DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type,
@@ -18,6 +14,7 @@ use arrow::datatypes::{
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use super::plain::{HEX, csv_text, json_text, write_date, write_decimal, write_int, write_time, write_timestamp};
 use crate::error::Result;
 
 /// How cells are written where there is a choice.
@@ -211,8 +208,6 @@ impl Hex {
     }
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
 impl Kind {
     fn new(array: &ArrayRef, options: CellOptions) -> Result<Self> {
         Ok(match array.data_type() {
@@ -226,7 +221,9 @@ impl Kind {
             DataType::UInt16 => Self::UInt(ints!(array, UInt16Type)),
             DataType::UInt32 => Self::UInt(ints!(array, UInt32Type)),
             DataType::UInt64 => Self::UInt(ints!(array, UInt64Type)),
-            DataType::Float16 => Self::Float32(array.as_primitive::<Float16Type>().values().iter().map(|v| v.to_f32()).collect()),
+            DataType::Float16 => {
+                Self::Float32(array.as_primitive::<Float16Type>().values().iter().map(|v| v.to_f32()).collect())
+            }
             DataType::Float32 => Self::Float32(array.as_primitive::<Float32Type>().values().to_vec()),
             DataType::Float64 => Self::Float(array.as_primitive::<Float64Type>().values().to_vec()),
             DataType::Decimal32(_, scale) => Self::Decimal { values: ints!(array, Decimal32Type), scale: *scale },
@@ -245,16 +242,26 @@ impl Kind {
             DataType::LargeBinary => Self::Hex(Hex::Large(array.as_binary().clone())),
             DataType::BinaryView => Self::Hex(Hex::View(array.as_binary_view().clone())),
             DataType::FixedSizeBinary(_) => Self::Hex(Hex::Fixed(array.as_fixed_size_binary().clone())),
-            DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_) => {
-                Self::temporal(array)
-            }
+            DataType::Date32
+            | DataType::Date64
+            | DataType::Timestamp(..)
+            | DataType::Time32(_)
+            | DataType::Time64(_) => Self::temporal(array),
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
-                Self::list(list.values(), list.value_offsets().windows(2).map(|w| (w[0] as usize, w[1] as usize)), options)?
+                Self::list(
+                    list.values(),
+                    list.value_offsets().windows(2).map(|w| (w[0] as usize, w[1] as usize)),
+                    options,
+                )?
             }
             DataType::LargeList(_) => {
                 let list = array.as_list::<i64>();
-                Self::list(list.values(), list.value_offsets().windows(2).map(|w| (w[0] as usize, w[1] as usize)), options)?
+                Self::list(
+                    list.values(),
+                    list.value_offsets().windows(2).map(|w| (w[0] as usize, w[1] as usize)),
+                    options,
+                )?
             }
             DataType::FixedSizeList(_, n) => {
                 let (list, n) = (array.as_fixed_size_list(), *n as usize);
@@ -285,8 +292,12 @@ impl Kind {
             }
             DataType::Timestamp(TimeUnit::Second, _) => timestamp(ints!(array, TimestampSecondType), 1),
             DataType::Timestamp(TimeUnit::Millisecond, _) => timestamp(ints!(array, TimestampMillisecondType), 1_000),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => timestamp(ints!(array, TimestampMicrosecondType), 1_000_000),
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => timestamp(ints!(array, TimestampNanosecondType), 1_000_000_000),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                timestamp(ints!(array, TimestampMicrosecondType), 1_000_000)
+            }
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+                timestamp(ints!(array, TimestampNanosecondType), 1_000_000_000)
+            }
             DataType::Time32(TimeUnit::Second) => time(ints!(array, Time32SecondType), 1),
             DataType::Time32(_) => time(ints!(array, Time32MillisecondType), 1_000),
             DataType::Time64(TimeUnit::Microsecond) => time(ints!(array, Time64MicrosecondType), 1_000_000),
@@ -343,179 +354,4 @@ fn json_float(value: f64, out: &mut Vec<u8>) {
 
 fn json_float32(value: f32, out: &mut Vec<u8>) {
     drop(serde_json::to_writer(out, &value));
-}
-
-/// A JSON string: quotes, backslashes and control characters are escaped, everything else stays UTF-8.
-pub(super) fn json_text(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut start = 0;
-    for (i, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[start..i]);
-        start = i + 1;
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            other => {
-                out.extend_from_slice(b"\\u00");
-                out.push(HEX[usize::from(other >> 4)]);
-                out.push(HEX[usize::from(other & 15)]);
-            }
-        }
-    }
-    out.extend_from_slice(&bytes[start..]);
-    out.push(b'"');
-}
-
-/// A CSV field. An empty text is quoted, so that it is not taken for null.
-pub(super) fn csv_text(text: &[u8], out: &mut Vec<u8>) {
-    let edge = |b: Option<&u8>| b == Some(&b' ');
-    let quote = text.is_empty()
-        || text.iter().any(|b| matches!(b, b',' | b'"' | b'\n' | b'\r'))
-        || edge(text.first())
-        || edge(text.last());
-    if !quote {
-        out.extend_from_slice(text);
-        return;
-    }
-    out.push(b'"');
-    for &byte in text {
-        if byte == b'"' {
-            out.push(b'"');
-        }
-        out.push(byte);
-    }
-    out.push(b'"');
-}
-
-fn write_int(value: i128, out: &mut Vec<u8>) {
-    let mut digits = [0u8; 40];
-    let mut at = digits.len();
-    let mut rest = value.unsigned_abs();
-    // Almost always: dividing 128 bits is slow.
-    if let Ok(mut small) = u64::try_from(rest) {
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (small % 10) as u8;
-            small /= 10;
-            if small == 0 {
-                break;
-            }
-        }
-    } else {
-        while rest > 0 {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-    }
-    if value < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-fn write_decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
-    let Some(scale) = usize::try_from(scale).ok().filter(|s| *s > 0) else {
-        write_int(value, out);
-        if value != 0 {
-            out.extend(std::iter::repeat_n(b'0', usize::from(scale.unsigned_abs())));
-        }
-        return;
-    };
-    let mut digits = Vec::with_capacity(40);
-    write_int(i128::try_from(value.unsigned_abs()).unwrap_or(i128::MAX), &mut digits);
-    if value < 0 {
-        out.push(b'-');
-    }
-    if digits.len() <= scale {
-        out.push(b'0');
-        out.push(b'.');
-        out.extend(std::iter::repeat_n(b'0', scale - digits.len()));
-        out.extend_from_slice(&digits);
-    } else {
-        let point = digits.len() - scale;
-        out.extend_from_slice(&digits[..point]);
-        out.push(b'.');
-        out.extend_from_slice(&digits[point..]);
-    }
-}
-
-fn pad(value: i64, width: usize, out: &mut Vec<u8>) {
-    let mut place = 10i64.pow(width as u32 - 1);
-    while place > 0 {
-        out.push(b'0' + (value / place % 10) as u8);
-        place /= 10;
-    }
-}
-
-/// Days since 1970-01-01 as year-month-day, by Howard Hinnant's `civil_from_days`.
-fn write_date(days: i64, out: &mut Vec<u8>) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    if (0..=9999).contains(&year) {
-        pad(year, 4, out);
-    } else {
-        // ISO 8601 wants a sign beyond four digits.
-        drop(write!(out, "{year:+}"));
-    }
-    out.push(b'-');
-    pad(month, 2, out);
-    out.push(b'-');
-    pad(day, 2, out);
-}
-
-fn write_clock(seconds: i64, out: &mut Vec<u8>) {
-    pad(seconds / 3_600, 2, out);
-    out.push(b':');
-    pad(seconds / 60 % 60, 2, out);
-    out.push(b':');
-    pad(seconds % 60, 2, out);
-}
-
-/// Milliseconds, or as many digits as are not zero in groups of three.
-fn write_fraction(part: i64, per_second: i64, out: &mut Vec<u8>) {
-    let nanos = part * (1_000_000_000 / per_second);
-    out.push(b'.');
-    if nanos % 1_000_000 == 0 {
-        pad(nanos / 1_000_000, 3, out);
-    } else if nanos % 1_000 == 0 {
-        pad(nanos / 1_000, 6, out);
-    } else {
-        pad(nanos, 9, out);
-    }
-}
-
-fn write_timestamp(value: i64, per_second: i64, out: &mut Vec<u8>) {
-    let seconds = value.div_euclid(per_second);
-    write_date(seconds.div_euclid(86_400), out);
-    out.push(b'T');
-    write_clock(seconds.rem_euclid(86_400), out);
-    write_fraction(value.rem_euclid(per_second), per_second, out);
-    out.push(b'Z');
-}
-
-fn write_time(value: i64, per_second: i64, out: &mut Vec<u8>) {
-    write_clock(value.div_euclid(per_second), out);
-    write_fraction(value.rem_euclid(per_second), per_second, out);
-}
-
-/// A time as JSON answers show it.
-pub(super) fn timestamp_text(micros: i64) -> String {
-    let mut out = Vec::with_capacity(24);
-    write_timestamp(micros, 1_000_000, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
 }

@@ -4,7 +4,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
-use super::cell::{CellOptions, json_text, timestamp_text};
+use super::cell::CellOptions;
+use super::plain::{json_text, timestamp_text};
 use super::text::JsonRows;
 use crate::error::Result;
 use crate::query::{Freshness, QueryStats};
@@ -99,7 +100,9 @@ fn type_name(kind: &arrow::datatypes::DataType) -> String {
         D::Timestamp(_, None) => "Timestamp".to_owned(),
         D::Date32 | D::Date64 => "Date".to_owned(),
         D::Dictionary(_, values) => type_name(values),
-        D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _) => format!("List<{}>", type_name(item.data_type())),
+        D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _) => {
+            format!("List<{}>", type_name(item.data_type()))
+        }
         D::Struct(fields) => {
             let fields: Vec<String> =
                 fields.iter().map(|f| format!("{}: {}", f.name(), type_name(f.data_type()))).collect();

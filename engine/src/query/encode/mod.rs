@@ -3,6 +3,7 @@
 mod binary;
 mod cell;
 mod json;
+mod plain;
 mod text;
 
 use arrow::datatypes::SchemaRef;
@@ -104,7 +105,9 @@ impl Format {
     fn media_types(self) -> &'static [&'static str] {
         match self {
             Self::Json => &["application/json"],
-            Self::Ndjson => &["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"],
+            Self::Ndjson => {
+                &["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"]
+            }
             Self::Csv => &["text/csv", "application/csv"],
             Self::Parquet => &["application/vnd.apache.parquet", "application/x-parquet"],
             Self::Arrow => &["application/vnd.apache.arrow.stream"],

@@ -6,7 +6,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
-use super::cell::{CellOptions, Cells, csv_text, json_text};
+use super::cell::{CellOptions, Cells};
+use super::plain::{csv_text, json_text};
 use crate::error::Result;
 
 /// Prepares a batch's columns.
