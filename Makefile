@@ -42,7 +42,7 @@ lint: ## clippy, warnings denied
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 doc: ## documentation, warnings denied
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
 deny: ## licences, duplicates and sources of the dependencies
 	@if cargo deny --version > /dev/null 2>&1; then \

@@ -7,7 +7,7 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,7 @@ use clap::Parser;
 use serde::Serialize;
 use serde_json::Value;
 use tideline_benches::{Latencies, read_batch};
+use tideline_server::traffic::{Generator, GeneratorConfig};
 
 /// Posts NDJSON to a Tideline server and reports rate and acknowledgement latency as JSON.
 #[derive(Debug, Clone, Parser)]
@@ -26,8 +27,14 @@ struct Arguments {
     #[arg(long, default_value = "http://127.0.0.1:8080/events")]
     url: String,
     /// The NDJSON file to send.
-    #[arg(long)]
-    file: PathBuf,
+    #[arg(long, required_unless_present = "generate")]
+    file: Option<PathBuf>,
+    /// Send that many made-up events instead of a file's.
+    #[arg(long, conflicts_with = "file")]
+    generate: Option<u64>,
+    /// The seed of made-up events.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
     /// Events per request.
     #[arg(long, default_value_t = 5_000)]
     batch: u64,
@@ -37,7 +44,7 @@ struct Arguments {
     /// Events per second to offer; as many as are taken if left out.
     #[arg(long)]
     rate: Option<u64>,
-    /// Skip that many lines first.
+    /// Skip that many events first.
     #[arg(long, default_value_t = 0)]
     skip: u64,
     /// Stop after that many events.
@@ -74,7 +81,7 @@ type Outcome = Result<(Counts, Vec<Duration>), String>;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let mut input = open(&arguments)?;
+    let mut source = Source::open(&arguments)?;
     let (sender, receiver) = sync_channel(arguments.connections * 2);
     let receiver = Arc::new(Mutex::new(receiver));
     let started = Instant::now();
@@ -86,7 +93,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     // The workers hold the only receivers: when they all fail, reading ends too.
     drop(receiver);
-    let read = read(&arguments, &mut input, &sender);
+    let read = read(&arguments, &mut source, &sender);
     drop(sender);
     let (mut counts, mut latencies) = (Counts::default(), Vec::new());
     for worker in workers {
@@ -110,26 +117,54 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Opens the file behind the lines to skip.
-fn open(arguments: &Arguments) -> Result<BufReader<File>, String> {
-    let unreadable = |e: io::Error| format!("cannot read {}: {e}", arguments.file.display());
-    let mut input = BufReader::with_capacity(1 << 20, File::open(&arguments.file).map_err(unreadable)?);
-    let (mut skip, mut skipped) = (arguments.skip, Vec::new());
-    while skip > 0 {
-        match read_batch(&mut input, skip.min(10_000), &mut skipped).map_err(unreadable)? {
-            0 => break,
-            lines => skip -= lines,
-        }
-    }
-    Ok(input)
+/// Where events come from.
+enum Source {
+    File(BufReader<File>),
+    MadeUp(Box<Generator>),
 }
 
-/// Cuts the file into batches and hands them out; returns how many events they hold.
-fn read(arguments: &Arguments, input: &mut impl BufRead, sender: &SyncSender<Batch>) -> io::Result<u64> {
+impl Source {
+    /// Opens it behind the events to skip.
+    fn open(arguments: &Arguments) -> Result<Self, String> {
+        let mut source = match (&arguments.file, arguments.generate) {
+            (Some(file), _) => {
+                let opened = File::open(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+                Self::File(BufReader::with_capacity(1 << 20, opened))
+            }
+            (None, events) => Self::MadeUp(Box::new(Generator::new(GeneratorConfig {
+                seed: arguments.seed,
+                events: events.unwrap_or_default(),
+                ..GeneratorConfig::default()
+            }))),
+        };
+        let (mut skip, mut skipped) = (arguments.skip, Vec::new());
+        while skip > 0 {
+            match source.batch(skip.min(10_000), &mut skipped).map_err(|e| e.to_string())? {
+                0 => break,
+                events => skip -= events,
+            }
+        }
+        Ok(source)
+    }
+
+    /// The next batch of at most `events` into `out` (cleared first); returns how many there were.
+    fn batch(&mut self, events: u64, out: &mut Vec<u8>) -> io::Result<u64> {
+        match self {
+            Self::File(file) => read_batch(file, events, out),
+            Self::MadeUp(generator) => {
+                out.clear();
+                Ok((0..events).take_while(|_| generator.next_line(out).is_some()).count() as u64)
+            }
+        }
+    }
+}
+
+/// Cuts the source into batches and hands them out; returns how many events they hold.
+fn read(arguments: &Arguments, source: &mut Source, sender: &SyncSender<Batch>) -> io::Result<u64> {
     let (mut events, mut largest) = (0, 0);
     while events < arguments.limit {
         let mut body = Vec::with_capacity(largest);
-        let lines = read_batch(input, arguments.batch.min(arguments.limit - events), &mut body)?;
+        let lines = source.batch(arguments.batch.min(arguments.limit - events), &mut body)?;
         largest = largest.max(body.len());
         let due = arguments.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(events as f64 / rate as f64));
         if lines == 0 || sender.send(Batch { body, due }).is_err() {
