@@ -1,1 +1,3 @@
-//! server
+//! The parts of the `tideline` binary.
+
+pub mod traffic;
