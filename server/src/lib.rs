@@ -2,4 +2,5 @@
 //! signals, the environment, standard error.
 
 pub mod config;
+pub mod traffic;
 pub mod cli;
