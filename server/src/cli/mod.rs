@@ -1,7 +1,10 @@
 //! The command line: `tideline <command>`. Each command is a file beside this one: its arguments, its help with
 //! examples, and `run`.
 
+pub mod client;
 pub mod config;
+pub mod folder;
+pub mod load;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -42,6 +45,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(serve::ServeArgs),
+    /// Load files of events: NDJSON, CSV, Parquet
+    Load(load::LoadArgs),
     /// Print every setting, its value and where it came from
     Config(config::ConfigArgs),
 }
@@ -97,6 +102,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Config(args) => config::run(&args),
     };
     match outcome {
