@@ -2,4 +2,10 @@
 //! signals, the environment, standard error.
 
 pub mod config;
+pub mod error;
+pub mod telemetry;
+pub mod http;
+pub mod app;
+pub mod listen;
+pub mod shutdown;
 pub mod cli;
