@@ -5,6 +5,7 @@
 //! `TIDELINE_WAL__MAX_BYTES` for `wal.max_bytes`), a flag. [`load`] merges them and remembers where each value came
 //! from; [`show`] prints that. This module and those below it are the only readers of the environment.
 
+pub mod engine;
 pub mod load;
 pub mod show;
 pub mod units;
@@ -100,6 +101,8 @@ settings! {
         data_dir: PathBuf = PathBuf::from("tideline-data"),
         /// `redis://…` for shared live windows. Accepted, and not used by this version.
         redis_url: Secret = Secret::default(),
+        /// For tests only: ends the process at a moment of the data path, like `log-synced:3`.
+        crash_at: String = String::new(),
         ..http: Http,
         ..ingest: Ingest,
         ..wal: Wal,
@@ -145,7 +148,9 @@ settings! {
         /// Largest ratio of decompressed to compressed bytes, from 1 MiB of decompressed bytes on.
         max_ratio: u32 = 100,
         /// Request bodies in memory at once, in all; beyond it requests are answered 503.
-        max_in_flight_bytes: ByteSize = ByteSize::mib(512),
+        max_in_flight_bytes: ByteSize = ByteSize::mib(256),
+        /// How long a request waits for room in the buffer or the log before it is answered 503.
+        max_wait: Period = Period::secs(5),
         /// Largest single event.
         max_event_bytes: ByteSize = ByteSize::kib(256),
         /// How far ahead of the server's clock an event's time may be.
@@ -167,7 +172,7 @@ settings! {
     /// Memory for exact deduplication.
     "dedup" Dedup {
         /// Event ids of recent hours kept in memory; older hours are read from the lake when touched.
-        max_bytes: ByteSize = ByteSize::mib(256),
+        max_bytes: ByteSize = ByteSize::mib(512),
     }
 }
 
@@ -175,7 +180,7 @@ settings! {
     /// Events in memory that are not yet in the lake.
     "buffer" Buffer {
         /// Size at which ingest is answered 503 until a flush has made room.
-        max_bytes: ByteSize = ByteSize::mib(512),
+        max_bytes: ByteSize = ByteSize::mib(768),
     }
 }
 
@@ -183,9 +188,9 @@ settings! {
     /// Moving the buffer into the lake.
     "flush" Flush {
         /// Size of the buffer at which it is flushed.
-        bytes: ByteSize = ByteSize::mib(128),
+        bytes: ByteSize = ByteSize::mib(192),
         /// Age of the oldest event in the buffer at which it is flushed.
-        age: Period = Period::secs(10),
+        age: Period = Period::secs(15),
     }
 }
 
@@ -194,10 +199,8 @@ settings! {
     "lake" Lake {
         /// Days of events kept, by their date; 0 keeps them for ever.
         retention_days: u32 = 0,
-        /// Whether small files are merged in the background.
-        compact: bool = true,
-        /// Size at which a file is left alone by compaction.
-        target_file_bytes: ByteSize = ByteSize::mib(128),
+        /// How often to look for small files to merge, days to drop and files to delete; 0 turns that off.
+        maintain_every: Period = Period::secs(30),
         /// How long files that are no longer part of the table are kept for its readers.
         vacuum_after: Period = Period::secs(7 * 86_400),
     }
@@ -330,6 +333,7 @@ impl Config {
         within("ingest.max_body_bytes", i.max_body_bytes, ByteSize::kib(1), ByteSize::gib(1))?;
         within("ingest.max_decoded_bytes", i.max_decoded_bytes, ByteSize::kib(1), ByteSize::gib(2))?;
         within("ingest.max_ratio", i.max_ratio, 2, 100_000)?;
+        within("ingest.max_wait", i.max_wait, Period::secs(0), Period::secs(60))?;
         within("ingest.max_future", i.max_future, Period::secs(0), Period::secs(86_400))?;
         at_least("ingest.max_decoded_bytes", i.max_decoded_bytes, "ingest.max_body_bytes", i.max_body_bytes)?;
         at_least("ingest.max_in_flight_bytes", i.max_in_flight_bytes, "ingest.max_decoded_bytes", i.max_decoded_bytes)?;
@@ -339,7 +343,7 @@ impl Config {
         within("flush.bytes", self.flush.bytes, ByteSize::kib(64), ByteSize::gib(64))?;
         at_least("buffer.max_bytes", self.buffer.max_bytes, "flush.bytes", self.flush.bytes)?;
         within("lake.retention_days", self.lake.retention_days, 0, 36_500)?;
-        within("lake.target_file_bytes", self.lake.target_file_bytes, ByteSize::mib(1), ByteSize::gib(4))?;
+        within("lake.maintain_every", self.lake.maintain_every, Period::secs(0), Period::secs(86_400))?;
         within("lake.vacuum_after", self.lake.vacuum_after, Period::secs(0), Period::secs(3_650 * 86_400))?;
         within("dead_letters.max_bytes", self.dead_letters.max_bytes, ByteSize::kib(64), ByteSize::gib(1_024))
     }

@@ -2,5 +2,11 @@
 //! signals, the environment, standard error.
 
 pub mod config;
+pub mod error;
+pub mod telemetry;
 pub mod traffic;
+pub mod http;
+pub mod app;
+pub mod listen;
+pub mod shutdown;
 pub mod cli;

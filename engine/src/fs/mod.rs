@@ -50,6 +50,9 @@ pub trait ReadFile: Debug + Send + Sync {
     fn read_at(&self, range: Range<u64>) -> io::Result<Bytes>;
 }
 
+/// A lock that lasts until it is dropped or its process ends.
+pub trait LockGuard: Debug + Send + Sync {}
+
 /// The file operations Tideline uses. Paths are absolute.
 ///
 /// Contract: content survives a loss of power only after [`WriteFile::sync`]; a name (made by `create`, `link`,
@@ -77,6 +80,8 @@ pub trait Fs: Debug + Send + Sync {
     fn stat(&self, path: &Path) -> io::Result<Stat>;
     /// Returns when the names in this folder would survive a loss of power.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes the exclusive lock of this name, creating the file; `WouldBlock` while somebody holds it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>>;
 
     /// A whole file.
     fn read(&self, path: &Path) -> io::Result<Bytes> {

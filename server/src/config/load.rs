@@ -16,8 +16,8 @@ pub const DEFAULT_FILE: &str = "tideline.toml";
 const PREFIX: &str = "TIDELINE_";
 /// Names the file; not a setting.
 const FILE_VARIABLE: &str = "TIDELINE_CONFIG";
-/// Variables with our prefix that belong to others: the test-suite's folder of golden files.
-const FOREIGN: [&str; 1] = ["TIDELINE_FIXTURES"];
+/// Variables with our prefix that belong to the test suite, which starts servers in its own environment.
+const FOREIGN: [&str; 3] = ["TIDELINE_FIXTURES", "TIDELINE_CRASH_CYCLES", "TIDELINE_CRASH_SEED"];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -338,7 +338,7 @@ mod tests {
         layers.environment = vec![
             variable("TIDELINE_LISTEN", "127.0.0.1:2"),
             variable("TIDELINE_QUERY__MAX_CONCURRENT", "7"),
-            variable("TIDELINE_LAKE_COMPACT", "off"),
+            variable("TIDELINE_LAKE_MAINTAIN_EVERY", "0"),
             variable("TIDELINE_FIXTURES", "/elsewhere"),
             variable("PATH", "/bin"),
         ];
@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(loaded.config.wal.max_bytes, ByteSize::gib(3));
         assert_eq!(loaded.config.wal.segment_bytes, ByteSize::mib(1));
         assert_eq!(loaded.config.query.max_concurrent, 7);
-        assert!(!loaded.config.lake.compact);
+        assert!(loaded.config.lake.maintain_every.0.is_zero());
         assert_eq!(loaded.origin("listen").to_string(), "--listen");
         assert!(loaded.origin("wal.max_bytes").to_string().ends_with("t.toml:4"));
         assert_eq!(loaded.origin("query.max_concurrent").to_string(), "TIDELINE_QUERY__MAX_CONCURRENT");

@@ -1,0 +1,469 @@
+//! The engine: opens and recovers a data folder, takes events, answers queries, and closes. The only wiring.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::{Semaphore, watch};
+
+use crate::buffer::Sealed;
+use crate::clock::{Clock, Micros};
+use crate::dead_letters::{DeadLetter, DeadLetters};
+use crate::decode::{self, DecodeContext, Decoded, InputFormat, Rejected};
+use crate::dedup::{Dedup, Hour, IdHasher, IdSource, Key};
+use crate::error::{Error, Result};
+use crate::event::{NodeId, Seq};
+use crate::flush::FlushConfig;
+use crate::fs::Fs;
+use crate::fs::store::FsStore;
+use crate::lake::{Lake, LakeConfig};
+use crate::query::{QueryConfig, QueryEngine, QueryOutput, QueryRequest};
+use crate::sequencer::{Sequenced, Sequencer};
+use crate::snapshot::{Published, Snapshot};
+use crate::wal::WalConfig;
+
+mod maintain;
+mod open;
+
+pub use maintain::{CloseReport, CompactReport, FlushReport, MaintainConfig};
+
+/// Bodies up to this size are decoded where they arrive; larger ones on a thread of their own.
+const DECODE_INLINE_BYTES: usize = 512 << 10;
+/// `errors` in a receipt is cut to this many, with the total beside it.
+const MAX_LISTED_ERRORS: usize = 100;
+
+/// Every setting of the engine.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// The folder that holds everything.
+    pub data_dir: PathBuf,
+    /// The write-ahead log.
+    pub wal: WalConfig,
+    /// When the buffer goes to the lake.
+    pub flush: FlushConfig,
+    /// Parquet and Delta.
+    pub lake: LakeConfig,
+    /// SQL.
+    pub query: QueryConfig,
+    /// Compaction, retention, vacuum, checkpoints.
+    pub maintain: MaintainConfig,
+    /// Memory for event ids, in bytes.
+    pub dedup_bytes: usize,
+    /// Room for dead letters on disk, in bytes.
+    pub dead_letter_bytes: u64,
+    /// Bytes of request bodies that may be worked on at once.
+    pub inflight_bytes: usize,
+    /// How long a request waits for room before it is answered 503.
+    pub max_wait: Duration,
+    /// The longest single event, in bytes.
+    pub max_event_bytes: usize,
+    /// How far ahead of the server's clock an event may be.
+    pub max_future: Duration,
+}
+
+impl EngineConfig {
+    /// The defaults, over this folder.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            wal: WalConfig::default(),
+            flush: FlushConfig::default(),
+            lake: LakeConfig::default(),
+            query: QueryConfig::default(),
+            maintain: MaintainConfig::default(),
+            dedup_bytes: 512 << 20,
+            dead_letter_bytes: 1 << 30,
+            inflight_bytes: 256 << 20,
+            max_wait: Duration::from_secs(5),
+            max_event_bytes: 256 << 10,
+            max_future: Duration::from_secs(300),
+        }
+    }
+}
+
+/// When a request is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ack {
+    /// On disk and in the next query.
+    #[default]
+    Durable,
+    /// In the lake.
+    Committed,
+}
+
+/// One event that was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventError {
+    /// Its position in the request, from 0.
+    pub index: usize,
+    /// The field that is wrong; empty when it is the event as a whole.
+    pub field: String,
+    /// Stable, for programs.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// Positions of stored events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SeqRange {
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// `accepted`, or `rejected` when nothing in it was acceptable.
+    pub status: &'static str,
+    /// Events stored.
+    pub accepted: usize,
+    /// Events that were stored before.
+    pub duplicates: usize,
+    /// Events kept as dead letters.
+    pub rejected: usize,
+    /// The first of the errors.
+    pub errors: Vec<EventError>,
+    /// How many errors there are.
+    pub errors_total: usize,
+    /// Where the stored events stand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<SeqRange>,
+}
+
+impl Receipt {
+    /// Whether nothing in the request was acceptable.
+    pub fn is_rejected(&self) -> bool {
+        self.status == "rejected"
+    }
+
+    fn new(stored: Sequenced, rejected: &[Rejected]) -> Self {
+        let errors = rejected.iter().take(MAX_LISTED_ERRORS).map(|r| EventError {
+            index: r.index,
+            field: r.field.to_string(),
+            code: r.code,
+            message: r.message.clone(),
+        });
+        let nothing = stored.accepted + stored.duplicates == 0;
+        Self {
+            status: if nothing { "rejected" } else { "accepted" },
+            accepted: stored.accepted,
+            duplicates: stored.duplicates,
+            rejected: rejected.len(),
+            errors: errors.collect(),
+            errors_total: rejected.len(),
+            seq: stored.seq.map(|(first, last)| SeqRange { first: first.0, last: last.0 }),
+        }
+    }
+}
+
+/// How the engine is, for health checks and operators.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// This data folder's node id.
+    pub node: String,
+    /// The last position stored.
+    pub seq: u64,
+    /// Bytes in the write-ahead log.
+    pub wal_bytes: u64,
+    /// Events not yet in the lake.
+    pub buffer_rows: usize,
+    /// Their memory, in bytes.
+    pub buffer_bytes: usize,
+    /// The lake's version.
+    pub lake_version: i64,
+    /// The last position the lake holds.
+    pub lake_seq: u64,
+    /// Live Parquet files.
+    pub lake_files: usize,
+    /// Their rows.
+    pub lake_rows: u64,
+    /// Their size, in bytes.
+    pub lake_bytes: u64,
+    /// Memory of event ids, in bytes.
+    pub dedup_bytes: usize,
+    /// Events that were not accepted.
+    pub dead_letters: u64,
+    /// Queries running now.
+    pub queries: usize,
+    /// How far the system's clock was moved since the start, in milliseconds.
+    pub clock_step_ms: i64,
+    /// Why the last flush failed, while it has not succeeded since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flush_error: Option<String>,
+    /// Why the process has to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// A running engine over one data folder.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    clock: Arc<dyn Clock>,
+    node: NodeId,
+    hasher: IdHasher,
+    dedup: Arc<Dedup>,
+    dead_letters: Arc<DeadLetters>,
+    published: Arc<Published>,
+    sequencer: Sequencer,
+    lake: Arc<Lake>,
+    query: QueryEngine,
+    inflight: Arc<Semaphore>,
+    decoding: Arc<Semaphore>,
+    flushing: tokio::sync::Mutex<()>,
+    flush_state: watch::Sender<maintain::FlushState>,
+    flush_wanted: tokio::sync::Notify,
+    stop: tokio_util::sync::CancellationToken,
+    background: parking_lot::Mutex<Option<tokio::runtime::Runtime>>,
+    /// Held while the engine lives.
+    _lock: open::FolderLock,
+}
+
+impl Engine {
+    /// Opens a data folder, creating it when it is not there: takes its lock, reads the lake, replays the log.
+    ///
+    /// # Errors
+    /// `Busy` (`data_dir_locked`) while another process has it; `Corrupt` when bytes on disk are damaged.
+    pub async fn open(config: EngineConfig, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let lock = open::lock(&fs, &config.data_dir)?;
+        let node = open::node(&fs, &config.data_dir, clock.now())?;
+        let store: Arc<FsStore> = open::store(&fs, &config.data_dir)?;
+        let root = open::table_root(&config.data_dir);
+        let lake = Lake::open(Arc::clone(&store) as _, &root, node.clone(), Arc::clone(&clock), config.lake.clone());
+        let lake = Arc::new(lake.await?);
+        let at = lake.current();
+        let (wal, buffer, last) = open::recover_log(&fs, &config, at.covered)?;
+        let dead_letters = DeadLetters::open(fs, &config.data_dir.join("dead_letters"), config.dead_letter_bytes)?;
+        let published = Arc::new(Published::new(at, buffer));
+        let dedup = Dedup::new(config.dedup_bytes);
+        let sequencer = Sequencer::start(wal, last, &node, Arc::clone(&dedup), Arc::clone(&published))?;
+        let snapshots = {
+            let published = Arc::clone(&published);
+            Arc::new(move || published.load()) as Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>
+        };
+        let query = QueryEngine::new(config.query.clone(), store, snapshots, Arc::clone(&clock))?;
+        let engine = Arc::new(Self {
+            inflight: Arc::new(Semaphore::new(config.inflight_bytes)),
+            decoding: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from))),
+            clock,
+            node,
+            hasher: IdHasher::random(),
+            dedup,
+            dead_letters: Arc::new(dead_letters),
+            published,
+            sequencer,
+            lake,
+            query,
+            flushing: tokio::sync::Mutex::new(()),
+            flush_state: watch::Sender::new(maintain::FlushState::default()),
+            flush_wanted: tokio::sync::Notify::new(),
+            stop: tokio_util::sync::CancellationToken::new(),
+            background: parking_lot::Mutex::new(None),
+            _lock: lock,
+            config,
+        });
+        engine.start_background()?;
+        Ok(engine)
+    }
+
+    /// Takes a request's events. Returns when every acceptable one is durable and visible (or in the lake, with
+    /// [`Ack::Committed`]) and every other one is kept as a dead letter.
+    ///
+    /// # Errors
+    /// `Invalid` when the body cannot be read at all, `TooLarge`, `Busy` when the engine is full.
+    pub async fn ingest(&self, body: Bytes, format: InputFormat, source: &str, ack: Ack) -> Result<Receipt> {
+        let _room = self.admit(body.len()).await?;
+        let (decoded, keys) = self.decode(body, format).await?;
+        let (stored, letters) = tokio::join!(
+            self.store(&decoded, keys),
+            self.keep_rejected(&decoded.rejected, source),
+        );
+        // Both must hold before the answer; a dead letter that could not be kept is an answer that cannot be given.
+        let stored = stored?;
+        letters?;
+        if let (Ack::Committed, Some((_, last))) = (ack, stored.seq) {
+            self.wait_committed(last).await?;
+        }
+        Ok(Receipt::new(stored, &decoded.rejected))
+    }
+
+    /// Runs read-only SQL over everything acknowledged.
+    pub async fn query(&self, request: QueryRequest) -> Result<QueryOutput> {
+        self.query.query(request).await
+    }
+
+    /// Stops a running query; `false` when there is none of that id.
+    pub fn cancel(&self, id: &str) -> bool {
+        self.query.cancel(id)
+    }
+
+    /// The clock the engine was given.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The state SQL reads at this moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.published.load()
+    }
+
+    /// The store of events that were not accepted.
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.dead_letters
+    }
+
+    /// How the engine is.
+    pub fn status(&self) -> Status {
+        let now = self.published.load();
+        Status {
+            node: self.node.to_string(),
+            seq: self.sequencer.last().0,
+            wal_bytes: self.sequencer.wal_bytes(),
+            buffer_rows: now.buffer.rows(),
+            buffer_bytes: now.buffer.bytes(),
+            lake_version: now.lake.version,
+            lake_seq: now.lake.covered.0,
+            lake_files: now.lake.files.len(),
+            lake_rows: now.lake.rows,
+            lake_bytes: now.lake.bytes,
+            dedup_bytes: self.dedup.bytes(),
+            dead_letters: self.dead_letters.count(),
+            queries: self.query.running(),
+            clock_step_ms: self.clock.system_step() / crate::clock::MILLISECOND,
+            flush_error: self.flush_state.borrow().error.clone(),
+            failed: self.sequencer.failure().borrow().clone(),
+        }
+    }
+
+    /// Resolves when a guarantee can no longer be given and the process must stop.
+    pub async fn failed(&self) -> Error {
+        let mut failure = self.sequencer.failure();
+        loop {
+            if let Some(why) = failure.borrow_and_update().clone() {
+                return Error::fatal(why);
+            }
+            if failure.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits for room: for the body itself, in the buffer, and in the log.
+    async fn admit(&self, bytes: usize) -> Result<tokio::sync::OwnedSemaphorePermit> {
+        let full = |code, what: &str| {
+            Error::busy(code, format!("{what}; nothing of this request was stored"))
+                .with_hint("send the same request again after Retry-After; event ids make that safe")
+        };
+        let permits = u32::try_from(bytes.clamp(1, self.config.inflight_bytes)).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.inflight).acquire_many_owned(permits);
+        let permit = tokio::time::timeout(self.config.max_wait, permit)
+            .await
+            .map_err(|_| full("too_many_requests_in_flight", "too many events are being taken in at once"))?
+            .map_err(|_| full("shutting_down", "the server is stopping"))?;
+        if self.has_room() {
+            return Ok(permit);
+        }
+        let mut flushed = self.flush_state.subscribe();
+        self.flush_wanted.notify_one();
+        let wait = tokio::time::timeout(self.config.max_wait, flushed.wait_for(|_| self.has_room()));
+        match wait.await {
+            Ok(Ok(_)) => Ok(permit),
+            _ => {
+                let why = self.flush_state.borrow().error.clone();
+                let why = why.map_or_else(String::new, |e| format!(" (the last flush failed: {e})"));
+                Err(full("buffer_full", &format!("the buffer or the write-ahead log is full{why}")))
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.published.load().buffer.bytes() < self.config.flush.max_bytes
+            && self.sequencer.wal_bytes() < self.config.wal.max_bytes
+    }
+
+    async fn decode(&self, body: Bytes, format: InputFormat) -> Result<(Decoded, Vec<Key>)> {
+        let context = DecodeContext {
+            received_at: self.clock.now(),
+            max_future: self.config.max_future,
+            max_event_bytes: self.config.max_event_bytes,
+        };
+        let hasher = self.hasher.clone();
+        let inline = body.len() <= DECODE_INLINE_BYTES;
+        let work = move || {
+            let decoded = decode::decode(&body, format, &context)?;
+            let keys = hasher.keys(&decoded.batch)?;
+            Ok((decoded, keys))
+        };
+        // The permit bounds CPU-bound decoding to the cores, whichever thread it is on.
+        let _core = self.decoding.acquire().await.map_err(|_| Error::internal("the decoder is gone"))?;
+        if inline {
+            return work();
+        }
+        tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal(format!("decoding failed: {e}")))?
+    }
+
+    async fn store(&self, decoded: &Decoded, keys: Vec<Key>) -> Result<Sequenced> {
+        if keys.is_empty() {
+            return Ok(Sequenced { accepted: 0, duplicates: 0, seq: None });
+        }
+        let hours: BTreeSet<Hour> = keys.iter().map(|k| k.hour).collect();
+        let pins = self.dedup.pin(hours, self).await?;
+        self.sequencer.append(decoded.batch.clone(), keys, pins).await
+    }
+
+    async fn keep_rejected(&self, rejected: &[Rejected], source: &str) -> Result<()> {
+        if rejected.is_empty() {
+            return Ok(());
+        }
+        let received_at: Micros = self.clock.now();
+        let letters = rejected.iter().map(|r| DeadLetter {
+            received_at,
+            source: source.to_owned(),
+            index: r.index as u64,
+            field: r.field.to_string(),
+            code: r.code.to_owned(),
+            message: r.message.clone(),
+            original: r.original.clone(),
+        });
+        let letters: Vec<DeadLetter> = letters.collect();
+        let store = Arc::clone(&self.dead_letters);
+        tokio::task::spawn_blocking(move || store.append(letters))
+            .await
+            .map_err(|e| Error::internal(format!("keeping dead letters failed: {e}")))?
+    }
+
+    async fn wait_committed(&self, last: Seq) -> Result<()> {
+        let mut state = self.flush_state.subscribe();
+        self.flush_wanted.notify_one();
+        let covered = state.wait_for(|_| self.published.load().lake.covered >= last || self.stop.is_cancelled());
+        covered.await.map_err(|_| Error::internal("the flusher is gone"))?;
+        if self.published.load().lake.covered >= last {
+            return Ok(());
+        }
+        Err(Error::busy("shutting_down", "the events are durable and will be in the lake after the next start"))
+    }
+}
+
+#[async_trait]
+impl IdSource for Engine {
+    async fn keys_of(&self, hours: &BTreeSet<Hour>) -> Result<Vec<Key>> {
+        let now = self.published.load();
+        let mut keys = Vec::new();
+        let within = |sealed: &&Arc<Sealed>| hours.range(sealed.hours().clone()).next().is_some();
+        for sealed in now.buffer.batches().iter().filter(within) {
+            keys.extend(self.hasher.keys(sealed.stored())?);
+        }
+        for batch in self.lake.read_keys(&now.lake, hours).await? {
+            keys.extend(self.hasher.keys(&batch)?);
+        }
+        keys.retain(|k| hours.contains(&k.hour));
+        Ok(keys)
+    }
+}
