@@ -3,9 +3,13 @@
 
 pub mod client;
 pub mod config;
+pub mod export;
 pub mod folder;
 pub mod load;
+pub mod maintain;
 pub mod serve;
+pub mod session;
+pub mod sql;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +51,12 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Load files of events: NDJSON, CSV, Parquet
     Load(load::LoadArgs),
+    /// Ask SQL, once or in a conversation
+    Sql(sql::SqlArgs),
+    /// Write events of a span of time into a file
+    Export(export::ExportArgs),
+    /// Flush, compact, retain or vacuum now
+    Maintain(maintain::MaintainArgs),
     /// Print every setting, its value and where it came from
     Config(config::ConfigArgs),
 }
@@ -103,6 +113,9 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Sql(args) => sql::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Maintain(args) => maintain::run(&args),
         Command::Config(args) => config::run(&args),
     };
     match outcome {
