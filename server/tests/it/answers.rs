@@ -228,13 +228,16 @@ fn an_error_after_the_first_rows_breaks_the_transfer() {
 }
 
 #[test]
-fn json_is_cut_at_its_rows_and_at_its_bytes_and_says_so() {
-    let app = App::start(&[("query.json_rows", "20000"), ("query.json_bytes", "64KiB")]);
-    let few = app.sql("SELECT value FROM generate_series(1, 10)").json();
-    assert_eq!((few["rows"].as_u64(), few["truncated"].as_bool()), (Some(10), Some(false)));
-    let many = app.sql("SELECT value FROM generate_series(1, 20001)");
-    assert!(many.body.len() < 70_000, "{}", many.body.len());
-    let many = many.json();
-    assert_eq!(many["truncated"].as_bool(), Some(true));
-    assert_eq!(many["rows"].as_u64(), many["data"].as_array().map(|d| d.len() as u64));
+fn json_is_cut_at_its_rows_and_refused_beyond_its_bytes() {
+    let app = App::start(&[("query.json_rows", "5000"), ("query.json_bytes", "64KiB")]);
+    let shown = |sql: &str| {
+        let answer = app.sql(sql).json();
+        assert_eq!(answer["rows"].as_u64(), answer["data"].as_array().map(|d| d.len() as u64));
+        (answer["rows"].as_u64(), answer["truncated"].as_bool())
+    };
+    assert_eq!(shown("SELECT value AS v FROM generate_series(1, 10)"), (Some(10), Some(false)));
+    assert_eq!(shown("SELECT 1 AS v FROM generate_series(1, 5000)"), (Some(5_000), Some(false)));
+    assert_eq!(shown("SELECT 1 AS v FROM generate_series(1, 5001)"), (Some(5_000), Some(true)));
+    let wide = app.sql("SELECT value, value AS again, value AS third FROM generate_series(100000, 104000)");
+    assert_eq!((wide.status, wide.code().as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large"));
 }
