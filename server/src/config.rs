@@ -219,8 +219,12 @@ settings! {
         timeout: Period = Period::secs(30),
         /// Most time a request may ask for.
         max_timeout: Period = Period::secs(600),
-        /// Queries running at once; further ones are answered 503.
-        max_concurrent: usize = 32,
+        /// Queries running at once; further ones wait.
+        max_concurrent: usize = 16,
+        /// Queries waiting at once; further ones are answered 503.
+        max_waiting: usize = 64,
+        /// How long a query waits for its turn before it is answered 503.
+        max_wait: Period = Period::secs(5),
         /// Longest SQL text.
         max_text_bytes: ByteSize = ByteSize::kib(64),
         /// Most operators and set operations in one statement.
@@ -320,6 +324,8 @@ impl Config {
         within("query.threads", q.threads, 0, 1_024)?;
         within("query.memory_bytes", q.memory_bytes, ByteSize::mib(32), ByteSize::gib(4_096))?;
         within("query.max_concurrent", q.max_concurrent, 1, 10_000)?;
+        within("query.max_waiting", q.max_waiting, 0, 100_000)?;
+        within("query.max_wait", q.max_wait, Period::secs(0), Period::secs(600))?;
         within("query.max_text_bytes", q.max_text_bytes, ByteSize(64), ByteSize::mib(1))?;
         within("query.max_operators", q.max_operators, 10, 2_000)?;
         within("query.json_rows", q.json_rows, 1, 10_000_000)?;

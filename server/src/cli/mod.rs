@@ -128,7 +128,7 @@ pub fn main() -> ExitCode {
 }
 
 fn is_usage(error: &Error) -> bool {
-    matches!(error.code, "invalid_config" | "unknown_setting")
+    matches!(error.code, "invalid_config" | "unknown_setting" | "address_not_local")
 }
 
 /// Prints an error the way every command does: what is wrong, then what to do.

@@ -33,8 +33,11 @@ impl Config {
         query.spill_dir = Some(self.data_dir.join("tmp"));
         query.max_text_bytes = self.query.max_text_bytes.as_usize();
         query.max_operators = self.query.max_operators;
-        query.timeout = self.query.timeout.0;
+        // The engine's is the most a request may have; the usual time goes with each request.
+        query.timeout = self.query.max_timeout.0;
         query.max_concurrent = self.query.max_concurrent;
+        query.max_waiting = self.query.max_waiting;
+        query.max_wait = self.query.max_wait.0;
         engine
     }
 

@@ -72,20 +72,18 @@ async fn run(state: AppState, uri: &Uri, headers: &HeaderMap, asked: Asked) -> R
     let begun = Instant::now();
     let format = asked.format(uri, headers)?;
     let settings = &state.config.query;
-    let cap = match format {
+    let limit = match format {
         Format::Json => Some(settings.json_rows.min(asked.limit.unwrap_or(usize::MAX))),
-        _ => None,
+        _ => asked.limit,
     };
-    // One row more than is shown tells whether there are more.
-    let limit = cap.map(|rows| rows + 1).or(asked.limit);
     let timeout = asked.timeout(settings.max_timeout.0)?.unwrap_or(settings.timeout.0);
     let sql = asked.sql()?;
     let request = QueryRequest { sql, params: asked.params, timeout: Some(timeout), limit };
     let output = state.engine.query(request).await?;
     let id = HeaderValue::from_str(&output.id).map_err(|e| Problem::internal(e.to_string()))?;
-    let outcome = match cap {
-        Some(rows) => answer::buffered(output, rows, settings.json_bytes.as_usize(), begun).await,
-        None => answer::streamed(output, format, begun).await,
+    let outcome = match format {
+        Format::Json => answer::buffered(output, settings.json_bytes, begun).await,
+        _ => answer::streamed(output, format, begun).await,
     };
     match outcome {
         Ok(mut response) => {

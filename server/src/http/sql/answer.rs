@@ -2,169 +2,85 @@
 
 use std::time::Instant;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatch;
 use axum::body::Body;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use serde::Serialize;
-use serde_json::value::RawValue;
-use tideline_engine::clock::Micros;
 use tideline_engine::error::{Error, Result};
 use tideline_engine::query::QueryOutput;
-use tideline_engine::query::encode::{Encoder, Format};
+use tideline_engine::query::encode::{CellOptions, Encoder, Format, JsonAnswer};
 
+use crate::config::ByteSize;
 use crate::error::Problem;
 use crate::http::time_part;
 
-#[derive(Serialize)]
-struct Document<'a> {
-    query_id: &'a str,
-    meta: Vec<Column<'a>>,
-    data: &'a RawValue,
-    rows: usize,
-    truncated: bool,
-    statistics: Statistics,
-    freshness: Freshness,
-}
+/// Rows written between two looks at the size.
+const ROWS_PER_LOOK: usize = 256;
 
-#[derive(Serialize)]
-struct Column<'a> {
-    name: &'a str,
-    r#type: String,
-}
-
-#[derive(Serialize)]
-struct Statistics {
-    elapsed_ms: f64,
-    rows_read: u64,
-    bytes_read: u64,
-}
-
-#[derive(Serialize)]
-struct Freshness {
-    through: Option<String>,
-    lake_version: i64,
-    buffered_rows: usize,
-}
-
-/// At most `most_rows` rows and `most_bytes` bytes as one document; `truncated` says that there are more.
-pub async fn buffered(
-    mut output: QueryOutput,
-    most_rows: usize,
-    most_bytes: usize,
-    begun: Instant,
-) -> Result<Response, Problem> {
-    let schema = output.schema.clone();
-    let mut rows = Rows::new(&schema, most_rows, most_bytes)?;
-    while !rows.truncated
-        && let Some(batch) = output.stream.next().await
-    {
-        rows.push(&batch?)?;
+/// All rows as one document of at most `most` bytes. The query itself stops at the most rows.
+pub async fn buffered(mut output: QueryOutput, most: ByteSize, begun: Instant) -> Result<Response, Problem> {
+    let mut answer = JsonAnswer::new(&output.id, &output.schema, CellOptions::default());
+    while let Some(batch) = output.stream.next().await {
+        let batch = batch?;
+        for first in (0..batch.num_rows()).step_by(ROWS_PER_LOOK) {
+            answer.push(&batch.slice(first, ROWS_PER_LOOK.min(batch.num_rows() - first)))?;
+            if answer.len() > most.as_usize() {
+                let message = format!("the answer is larger than the limit of {most} for JSON, which is buffered");
+                return Err(Problem::too_large("answer_too_large", message)
+                    .with_hint("ask for fewer rows or columns, or for ndjson, csv, parquet or arrow, which stream"));
+            }
+        }
     }
-    let data = rows.finish()?;
-    let document = Document {
-        query_id: &output.id,
-        meta: columns(&schema),
-        data: &data,
-        rows: rows.count,
-        truncated: rows.truncated,
-        statistics: Statistics {
-            elapsed_ms: (begun.elapsed().as_secs_f64() * 1e6).round() / 1e3,
-            rows_read: output.stats.rows_read(),
-            bytes_read: output.stats.bytes_read(),
-        },
-        freshness: Freshness {
-            through: output.freshness.through.map(rfc3339),
-            lake_version: output.freshness.lake_version,
-            buffered_rows: output.freshness.buffered_rows,
-        },
-    };
-    let mut response = super::super::json(axum::http::StatusCode::OK, &document);
+    let document = answer.finish(&output.stats, &output.freshness);
+    let mut response = (StatusCode::OK, [(CONTENT_TYPE, Format::Json.content_type())], document).into_response();
     time_part(&mut response, "query", begun);
     Ok(response)
 }
 
-/// The array of rows, cut at its limits. Made of NDJSON lines, of which each is one row.
-struct Rows {
-    encoder: Encoder,
-    array: Vec<u8>,
-    count: usize,
-    truncated: bool,
-    most_rows: usize,
-    most_bytes: usize,
-}
-
-impl Rows {
-    fn new(schema: &SchemaRef, most_rows: usize, most_bytes: usize) -> Result<Self> {
-        let encoder = Encoder::new(Format::Ndjson, schema.clone())?;
-        Ok(Self { encoder, array: vec![b'['], count: 0, truncated: false, most_rows, most_bytes })
-    }
-
-    fn push(&mut self, batch: &arrow::array::RecordBatch) -> Result<()> {
-        let room = self.most_rows - self.count;
-        let lines = self.encoder.encode(&batch.slice(0, batch.num_rows().min(room)))?;
-        self.truncated = batch.num_rows() > room;
-        for line in lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-            if self.array.len() + line.len() > self.most_bytes {
-                self.truncated = true;
-                return Ok(());
-            }
-            if self.count > 0 {
-                self.array.push(b',');
-            }
-            self.array.extend_from_slice(line);
-            self.count += 1;
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<Box<RawValue>> {
-        self.array.push(b']');
-        let text = String::from_utf8(std::mem::take(&mut self.array));
-        text.map_err(|e| Error::internal(format!("rows are not UTF-8: {e}")))
-            .and_then(|t| RawValue::from_string(t).map_err(|e| Error::internal(format!("rows are not JSON: {e}"))))
-    }
-}
-
-fn columns(schema: &SchemaRef) -> Vec<Column<'_>> {
-    let column = |f: &'_ arrow::datatypes::FieldRef| f.data_type().to_string().replace(", ", ",");
-    schema.fields().iter().map(|f| Column { name: f.name(), r#type: column(f) }).collect()
-}
-
-fn rfc3339(time: Micros) -> String {
-    chrono::DateTime::from_timestamp_micros(time)
-        .map_or_else(|| time.to_string(), |t| t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
-}
-
 /// Where a streamed answer stands.
-enum Step {
-    First(Option<arrow::array::RecordBatch>),
-    Rest,
-    End,
+struct Streaming {
+    output: QueryOutput,
+    /// Gone when its last bytes are out.
+    encoder: Option<Encoder>,
+    /// The next batch, where it is known; inner `None` at the end of the rows.
+    next: Option<Option<RecordBatch>>,
+}
+
+impl Streaming {
+    async fn batch(&mut self) -> Result<Option<RecordBatch>> {
+        match self.next.take() {
+            Some(batch) => Ok(batch),
+            None => self.output.stream.next().await.transpose(),
+        }
+    }
+
+    /// The next bytes; `None` after the last ones.
+    async fn piece(&mut self) -> Result<Option<Bytes>> {
+        while let Some(mut encoder) = self.encoder.take() {
+            let Some(batch) = self.batch().await? else { return encoder.finish().map(Some) };
+            let piece = encoder.write(&batch)?;
+            self.encoder = Some(encoder);
+            // Parquet gathers a row group before it has anything to send.
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Batch by batch. The first is awaited, so that an error before any row is still a proper answer.
-pub async fn streamed(mut output: QueryOutput, format: Format, begun: Instant) -> Result<Response, Problem> {
-    let encoder = Encoder::new(format, output.schema.clone())?;
-    let first = output.stream.next().await.transpose()?;
-    let pieces = futures::stream::try_unfold((output, encoder, Step::First(first)), move |state| async move {
-        let (mut output, mut encoder, step) = state;
-        let batch = match step {
-            Step::First(batch) => batch,
-            Step::Rest => match output.stream.next().await.transpose() {
-                Ok(batch) => batch,
-                Err(e) => return Err(broken(&output.id, &e)),
-            },
-            Step::End => return Ok(None),
-        };
-        let (piece, next) = match batch {
-            Some(batch) => (encoder.encode(&batch), Step::Rest),
-            None => (encoder.finish(), Step::End),
-        };
-        let piece: Bytes = piece.map_err(|e| broken(&output.id, &e))?;
-        Ok(Some((piece, (output, encoder, next))))
+pub async fn streamed(output: QueryOutput, format: Format, begun: Instant) -> Result<Response, Problem> {
+    let encoder = Some(Encoder::new(format, &output.schema, CellOptions::default())?);
+    let mut streaming = Streaming { output, encoder, next: None };
+    let first = streaming.batch().await?;
+    streaming.next = Some(first);
+    let pieces = futures::stream::try_unfold(streaming, async |mut streaming| match streaming.piece().await {
+        Ok(piece) => Ok(piece.map(|piece| (piece, streaming))),
+        Err(e) => Err(broken(&streaming.output.id, &e)),
     });
     let mut response = ([(CONTENT_TYPE, format.content_type())], Body::from_stream(pieces)).into_response();
     time_part(&mut response, "first_rows", begun);

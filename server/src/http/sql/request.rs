@@ -128,11 +128,8 @@ impl Asked {
             return Format::from_name(name).ok_or_else(|| not_a_format(name));
         }
         let accepted: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
-        if accepted.is_empty() {
-            return Ok(Format::Json);
-        }
-        let accepted = accepted.join(", ");
-        Format::from_accept(&accepted).ok_or_else(|| {
+        let accepted = (!accepted.is_empty()).then(|| accepted.join(", "));
+        Format::from_accept(accepted.as_deref()).ok_or_else(|| {
             Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", "no format that Accept names is offered")
                 .with_hint(format!("the formats are {}", offered()))
         })
