@@ -89,7 +89,9 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     let format = args.format.unwrap_or_else(|| ExportFormat::of(&args.out)).encoder();
     let stdout = args.out.as_os_str() == "-";
     if stdout && format == Format::Parquet && io::stdout().is_terminal() {
-        return Err(Error::invalid("invalid_config", "Parquet is not for a terminal").with_hint("name a file with --out"));
+        return Err(
+            Error::invalid("invalid_config", "Parquet is not for a terminal").with_hint("name a file with --out")
+        );
     }
     if !stdout && !args.force && args.out.exists() {
         let error = Error::invalid("file_exists", format!("{} is there already", args.out.display()));

@@ -141,7 +141,8 @@ mod tests {
     fn numbers_stand_right_and_text_left() {
         let money = Decimal128Array::from(vec![Some(12_500), None]).with_precision_and_scale(18, 4).unwrap();
         let names = StringArray::from(vec!["é", "a\nb"]);
-        let batch = RecordBatch::try_from_iter([("name", Arc::new(names) as _), ("price", Arc::new(money) as _)]).unwrap();
+        let batch =
+            RecordBatch::try_from_iter([("name", Arc::new(names) as _), ("price", Arc::new(money) as _)]).unwrap();
         let mut table = Table::of_schema(&batch.schema());
         table.push(&batch).unwrap();
         assert_eq!(text(&table, false), " name | price\n------+--------\n é    | 1.2500\n a b  |   null\n");
