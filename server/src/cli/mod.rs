@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod config;
+pub mod demo;
 pub mod export;
 pub mod folder;
 pub mod load;
@@ -31,9 +32,11 @@ const USAGE: u8 = 2;
     long_about = "Tideline takes events in over HTTP, makes them durable before it acknowledges them, answers SQL over \
                   them at once, and keeps them as a Delta Lake table of Parquet that any notebook opens.",
     after_help = "Examples:\n  \
-                  tideline serve                                    start with the defaults on 127.0.0.1:8080\n  \
-                  tideline serve --listen 127.0.0.1:9000 --data-dir /srv/tideline\n  \
-                  tideline config                                   every setting, its value, where it came from\n\n\
+                  tideline demo                         try it on made-up shop traffic\n  \
+                  tideline serve                        start with the defaults on 127.0.0.1:8080\n  \
+                  tideline load events.ndjson.gz        send it a file of events\n  \
+                  tideline sql                          ask it questions\n  \
+                  tideline config                       every setting, its value, where it came from\n\n\
                   `tideline <command> --help` has examples of each command.",
     propagate_version = true,
     arg_required_else_help = true
@@ -49,6 +52,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(serve::ServeArgs),
+    /// Start with made-up shop traffic, to look around
+    Demo(demo::DemoArgs),
     /// Load files of events: NDJSON, CSV, Parquet
     Load(load::LoadArgs),
     /// Ask SQL, once or in a conversation
@@ -112,6 +117,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(args),
         Command::Load(args) => load::run(&args),
         Command::Sql(args) => sql::run(&args),
         Command::Export(args) => export::run(&args),
@@ -128,7 +134,7 @@ pub fn main() -> ExitCode {
 }
 
 fn is_usage(error: &Error) -> bool {
-    matches!(error.code, "invalid_config" | "unknown_setting" | "address_not_local")
+    matches!(error.code, "invalid_config" | "unknown_setting" | "address_not_local" | "invalid_mapping" | "invalid_url")
 }
 
 /// Prints an error the way every command does: what is wrong, then what to do.
