@@ -92,11 +92,8 @@ pub struct DemoArgs {
 /// Runs the demo until a signal, or as its arguments say.
 pub fn run(args: DemoArgs) -> Result<ExitCode> {
     let listen = args.listen.clone().unwrap_or_else(free_address);
-    let settings = SettingArgs {
-        listen: Some(listen),
-        data_dir: Some(args.data_dir.clone()),
-        ..SettingArgs::default()
-    };
+    let settings =
+        SettingArgs { listen: Some(listen), data_dir: Some(args.data_dir.clone()), ..SettingArgs::default() };
     let mut loaded = settings.load()?;
     if *loaded.origin("log.level") == Origin::Default {
         // What the demo prints is for reading; the log is for what goes wrong.
@@ -176,7 +173,11 @@ impl<'a> Demo<'a> {
 
     fn count(&self) -> Result<u64> {
         let mut out = Vec::new();
-        self.session.write(&Ask::new("SELECT count(*) FROM events"), tideline_engine::query::encode::Format::Csv, &mut out)?;
+        self.session.write(
+            &Ask::new("SELECT count(*) FROM events"),
+            tideline_engine::query::encode::Format::Csv,
+            &mut out,
+        )?;
         let text = String::from_utf8_lossy(&out);
         Ok(text.lines().nth(1).and_then(|n| n.trim().parse().ok()).unwrap_or(0))
     }
@@ -261,9 +262,8 @@ impl<'a> Demo<'a> {
             let mut body = Vec::new();
             let events = generator.due(self.clock.now(), BATCH_EVENTS, &mut body);
             if events > 0 {
-                let (_, failure) = send_all(&self.sink, 1, PATIENCE, &|_| {}, |emit| {
-                    emit(batch(body, events)).map(|()| 0)
-                });
+                let (_, failure) =
+                    send_all(&self.sink, 1, PATIENCE, &|_| {}, |emit| emit(batch(body, events)).map(|()| 0));
                 // While stopping the server refuses; that is not worth a word.
                 if let Some(error) = failure.filter(|_| !self.stop.is_cancelled()) {
                     return Err(error);

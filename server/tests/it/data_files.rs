@@ -61,3 +61,14 @@ fn the_documented_schema_is_the_real_one() {
 fn write_schema() {
     std::fs::write(data("schema.md"), schema()).unwrap();
 }
+
+#[test]
+fn every_sample_event_is_accepted() {
+    let app = crate::app::App::start(&[]);
+    let answer = app.post("/events", std::fs::read_to_string(data("sample.ndjson")).unwrap());
+    let lines = std::fs::read_to_string(data("sample.ndjson")).unwrap().lines().count();
+    assert_eq!(
+        (answer.json()["accepted"].as_u64(), &answer.json()["errors"]),
+        (Some(lines as u64), &serde_json::json!([]))
+    );
+}

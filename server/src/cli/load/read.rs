@@ -292,7 +292,7 @@ fn refuse_array(first: &[u8], batcher: &Batcher<'_>, line: u64) -> Result<()> {
 }
 
 fn read_lines(mut reader: Box<dyn BufRead>, mut batcher: Batcher<'_>) -> Result<u64> {
-    let mut line = 0;
+    let (mut line, mut begun) = (0, false);
     loop {
         line += 1;
         let mut body = std::mem::take(&mut batcher.body);
@@ -300,7 +300,7 @@ fn read_lines(mut reader: Box<dyn BufRead>, mut batcher: Batcher<'_>) -> Result<
         let more = next_line(&mut *reader, &mut body, line, &batcher)?;
         let text = body.get(start..).unwrap_or_default();
         let blank = text.trim_ascii().is_empty();
-        if line == 1 {
+        if !blank && !std::mem::replace(&mut begun, true) {
             refuse_array(text, &batcher, line)?;
         }
         if blank {
@@ -321,18 +321,18 @@ fn read_lines(mut reader: Box<dyn BufRead>, mut batcher: Batcher<'_>) -> Result<
 
 fn read_mapped_lines(mut reader: Box<dyn BufRead>, mapping: &Mapping, mut batcher: Batcher<'_>) -> Result<u64> {
     let mut text = Vec::new();
-    let mut line = 0;
+    let (mut line, mut begun) = (0, false);
     loop {
         line += 1;
         text.clear();
         if !next_line(&mut *reader, &mut text, line, &batcher)? {
             return batcher.finish();
         }
-        if line == 1 {
-            refuse_array(&text, &batcher, line)?;
-        }
         if text.trim_ascii().is_empty() {
             continue;
+        }
+        if !std::mem::replace(&mut begun, true) {
+            refuse_array(&text, &batcher, line)?;
         }
         match serde_json::from_slice::<serde_json::Value>(&text) {
             Ok(object @ serde_json::Value::Object(_)) => {
@@ -450,3 +450,7 @@ impl Read for Counted {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

@@ -265,3 +265,7 @@ fn name_batch(error: Error, batch: &Batch) -> Error {
         _ => error,
     }
 }
+
+#[cfg(test)]
+#[path = "send_tests.rs"]
+mod tests;
