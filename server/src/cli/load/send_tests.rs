@@ -75,7 +75,7 @@ fn a_batch_without_an_answer_is_sent_again() {
 
 #[test]
 fn patience_ends_and_says_that_starting_again_is_safe() {
-    let (tally, failure) = run(2, Duration::ZERO, 50, |_, batch| match batch.lines[0] {
+    let (tally, failure) = run(1, Duration::ZERO, 50, |_, batch| match batch.lines[0] {
         1 => Ok(accepted(10)),
         _ => Err(Unsent::Again(None, Error::busy("full", "the buffer is full"))),
     });
