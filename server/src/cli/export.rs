@@ -10,16 +10,19 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use tideline_engine::error::{Error, Result};
+use tideline_engine::event::COLUMNS;
 use tideline_engine::query::encode::Format;
 
 use super::client::TargetArgs;
 use super::load::grouped;
+use super::load::mapping::is_sent;
 use super::session::{Ask, Session};
 
 /// Arguments of `tideline export`.
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Writes the events of a span of time into a file, newest first, with every column.\n\n\
+    long_about = "Writes the events of a span of time into a file, newest first, with every column; as \
+        NDJSON without those the server sets itself, so that each line can be sent to it again.\n\n\
         Rows are streamed, so any amount fits. The file appears under its name only when it is complete. What is \
         exported can be loaded again with `tideline load`: events keep their ids.",
     after_help = "Examples:\n  \
@@ -85,8 +88,8 @@ impl ExportFormat {
 
 /// Exports.
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
-    let sql = query(args.start.as_deref(), args.end.as_deref())?;
     let format = args.format.unwrap_or_else(|| ExportFormat::of(&args.out)).encoder();
+    let sql = query(&columns(format), args.start.as_deref(), args.end.as_deref())?;
     let stdout = args.out.as_os_str() == "-";
     if stdout && format == Format::Parquet && io::stdout().is_terminal() {
         return Err(
@@ -160,8 +163,18 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
+/// What is exported: everything. Only NDJSON leaves out what the server sets itself, so that its lines are events as
+/// `POST /events` takes them.
+fn columns(format: Format) -> String {
+    if format != Format::Ndjson {
+        return "*".to_owned();
+    }
+    let names: Vec<&str> = COLUMNS.iter().map(|c| c.name).filter(|name| is_sent(name)).collect();
+    names.join(", ")
+}
+
 /// The query of a span. Times are written into it only as this function itself formats them.
-fn query(start: Option<&str>, end: Option<&str>) -> Result<String> {
+fn query(columns: &str, start: Option<&str>, end: Option<&str>) -> Result<String> {
     let start = start.map(|t| time("--start", t)).transpose()?;
     let end = end.map(|t| time("--end", t)).transpose()?;
     if let (Some(start), Some(end)) = (start, end)
@@ -176,7 +189,7 @@ fn query(start: Option<&str>, end: Option<&str>) -> Result<String> {
     let bounds: Vec<String> = [bound(">=", start), bound("<", end)].into_iter().flatten().collect();
     let filter = if bounds.is_empty() { String::new() } else { format!(" where {}", bounds.join(" and ")) };
     // The order in which events are kept, so it costs nothing.
-    Ok(format!("select * from events{filter} order by event_ts desc"))
+    Ok(format!("select {columns} from events{filter} order by event_ts desc"))
 }
 
 fn time(flag: &str, text: &str) -> Result<DateTime<Utc>> {
@@ -198,16 +211,16 @@ mod tests {
 
     #[test]
     fn a_span_is_half_open_and_in_utc() {
-        let sql = query(Some("2026-01-31"), Some("2026-02-01T01:30:00+01:00")).unwrap();
+        let sql = query("*", Some("2026-01-31"), Some("2026-02-01T01:30:00+01:00")).unwrap();
         assert!(sql.contains(">= arrow_cast('2026-01-31T00:00:00.000Z'"), "{sql}");
         assert!(sql.contains("< arrow_cast('2026-02-01T00:30:00.000Z'"), "{sql}");
-        assert_eq!(query(None, None).unwrap(), "select * from events order by event_ts desc");
+        assert_eq!(query("*", None, None).unwrap(), "select * from events order by event_ts desc");
     }
 
     #[test]
     fn what_is_not_a_time_is_refused() {
-        assert!(query(Some("yesterday"), None).is_err());
-        assert!(query(Some("2026-01-01'; drop table events; --"), None).is_err());
-        assert!(query(Some("2026-01-02"), Some("2026-01-01")).is_err());
+        assert!(query("*", Some("yesterday"), None).is_err());
+        assert!(query("*", Some("2026-01-01'; drop table events; --"), None).is_err());
+        assert!(query("*", Some("2026-01-02"), Some("2026-01-01")).is_err());
     }
 }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod app;
+mod cli;
 mod connections;
 mod crash;
 mod data_files;

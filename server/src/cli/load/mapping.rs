@@ -29,9 +29,14 @@ pub enum Kind {
     Extra,
 }
 
+/// Whether clients send the field `name`; the others are set by the server.
+pub fn is_sent(name: &str) -> bool {
+    !ASSIGNED.contains(&name)
+}
+
 /// What the field `name` of an event takes; `None` where the server sets it itself.
 pub fn kind_of(name: &str) -> Option<Kind> {
-    if ASSIGNED.contains(&name) {
+    if !is_sent(name) {
         return None;
     }
     if name == "properties" {
