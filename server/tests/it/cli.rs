@@ -48,7 +48,8 @@ fn json(output: &Output) -> Value {
 fn a_file_is_loaded_into_a_server_asked_about_and_exported() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("data"), &[]);
-    let at = |args: &[&str]| tideline(dir.path(), &[args, &["--url", &server.url]].concat());
+    let url = server.url.clone();
+    let at = |args: &[&str]| tideline(dir.path(), &[args, &["--url", &url]].concat());
     let file = sample();
     let file = file.to_str().unwrap();
 
