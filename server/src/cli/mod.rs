@@ -1,6 +1,7 @@
 //! The command line: `tideline <command>`. Each command is a file beside this one: its arguments, its help with
 //! examples, and `run`.
 
+pub mod check;
 pub mod client;
 pub mod config;
 pub mod demo;
@@ -60,6 +61,8 @@ pub enum Command {
     Sql(sql::SqlArgs),
     /// Write events of a span of time into a file
     Export(export::ExportArgs),
+    /// Look whether a data folder is whole; repair its log
+    Check(check::CheckArgs),
     /// Flush, compact, retain or vacuum now
     Maintain(maintain::MaintainArgs),
     /// Print every setting, its value and where it came from
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Sql(args) => sql::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Maintain(args) => maintain::run(&args),
         Command::Config(args) => config::run(&args),
     };

@@ -165,3 +165,41 @@ fn the_demo_fills_a_folder_and_its_queries_answer() {
     let again = stdout(&tideline(dir.path(), &args));
     assert!(again.contains("Going on with the 2,000 events"), "{again}");
 }
+
+#[test]
+fn damage_in_the_log_is_named_then_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data, &[("TIDELINE_FLUSH_AGE", "1h")]);
+    for id in ["a", "b", "c"] {
+        assert_eq!(Server::post(&server.url, &crate::app::event(id)).unwrap().0, 202);
+    }
+    let busy = tideline(dir.path(), &["check", "--data-dir", "data"]);
+    assert!(stderr(&busy).contains("stop that server"), "{busy:?}");
+    // Killed, so that the log keeps what the lake does not have.
+    drop(server);
+    assert!(stdout(&tideline(dir.path(), &["check", "--data-dir", "data"])).contains("all is well"));
+
+    let wal = std::fs::read_dir(data.join("wal")).unwrap().map(|e| e.unwrap().path()).max().unwrap();
+    let mut bytes = std::fs::read(&wal).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    std::fs::write(&wal, &bytes).unwrap();
+
+    let refused = Server::try_start(&data, &[]).err().unwrap();
+    assert!(refused.contains("check --repair"), "{refused}");
+    let found = tideline(dir.path(), &["check", "--data-dir", "data", "--json"]);
+    assert_eq!(found.status.code(), Some(1));
+    let findings: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let offset = findings["log"]["damage"]["offset"].as_u64().unwrap();
+    assert!(offset > 0 && offset <= middle as u64, "{findings}");
+    assert_eq!(std::fs::read(&wal).unwrap(), bytes, "checking changes nothing");
+
+    let repaired = stdout(&tideline(dir.path(), &["check", "--data-dir", "data", "--repair"]));
+    for needed in ["set aside", "LOST          events 2 to 3", "repaired"] {
+        assert!(repaired.contains(needed), "{needed}: {repaired}");
+    }
+    let server = Server::start(&data, &[]);
+    assert_eq!(server.csv("SELECT event_id FROM events"), ["a"]);
+    assert_eq!(server.terminate(), Some(0));
+}
