@@ -21,20 +21,20 @@ use super::SettingArgs;
 use super::folder::require;
 use super::load::grouped;
 
+/// What `tideline check --help` begins with.
+pub const ABOUT: &str = "Reads everything in a data folder and says whether it is whole: its identity, the write-ahead log \
+    frame by frame, every file of the lake, the store of refused events. It changes nothing.\n\n\
+    With --repair, damage in the log is set aside: the first damaged byte and everything after it move into files \
+    called damaged-… beside the log, which then opens again. Nothing is deleted, and what is missing from then on \
+    is named. Keep a copy of the folder first. No server may be using it.";
+
 /// Arguments of `tideline check`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Reads everything in a data folder and says whether it is whole: its identity, the write-ahead log \
-        frame by frame, every file of the lake, the store of refused events. It changes nothing.\n\n\
-        With --repair, damage in the log is set aside: the first damaged byte and everything after it move into files \
-        called damaged-… beside the log, which then opens again. Nothing is deleted, and what is missing from then on \
-        is named. Keep a copy of the folder first. No server may be using it.",
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
         tideline check\n  \
         tideline check --data-dir /srv/tideline --json\n  \
         tideline check --data-dir /srv/tideline --repair\n\n\
-        Exit code: 0 when all is well, or was repaired; 1 when something is wrong."
-)]
+        Exit code: 0 when all is well, or was repaired; 1 when something is wrong.")]
 pub struct CheckArgs {
     /// Folder to check [default: the one `tideline serve` would use]
     #[arg(long, value_name = "DIR")]
@@ -200,7 +200,8 @@ fn report(args: &CheckArgs, findings: &Findings) -> Result<()> {
     writeln!(out, "folder        {}", findings.data_dir.display())?;
     writeln!(out, "node          {}", findings.node.as_ref().unwrap_or(&unknown))?;
     if let Some(lake) = &findings.lake {
-        let (version, files, rows, bytes) = (lake.version, grouped(lake.files), grouped(lake.rows), grouped(lake.bytes));
+        let (version, files, rows, bytes) =
+            (lake.version, grouped(lake.files), grouped(lake.rows), grouped(lake.bytes));
         writeln!(out, "lake          version {version}: {files} files, {rows} rows, {bytes} bytes")?;
         writeln!(out, "              holds everything up to seq {}", grouped(lake.covered_seq))?;
     }
@@ -216,7 +217,10 @@ fn report(args: &CheckArgs, findings: &Findings) -> Result<()> {
         let torn: u64 = log.segments.iter().map(|s| s.torn_bytes).sum();
         if torn > 0 {
             let torn = grouped(torn);
-            writeln!(out, "              {torn} bytes of an unacknowledged group at the end are cut at the next start")?;
+            writeln!(
+                out,
+                "              {torn} bytes of an unacknowledged group at the end are cut at the next start"
+            )?;
         }
     }
     if let Some(letters) = &findings.dead_letters {

@@ -49,19 +49,19 @@ pub const QUERIES: [(&str, &str); 3] = [
     ),
 ];
 
+/// What `tideline demo --help` begins with.
+pub const ABOUT: &str = "Starts a server on a data folder of its own, fills it with a few days of made-up shop traffic, keeps \
+    more of it coming, and prints what to open and what to try. Nothing else is needed.\n\n\
+    It is demo data: deterministic, and of no real shop. Started again, it goes on with the same folder.";
+
 /// Arguments of `tideline demo`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Starts a server on a data folder of its own, fills it with a few days of made-up shop traffic, keeps \
-        more of it coming, and prints what to open and what to try. Nothing else is needed.\n\n\
-        It is demo data: deterministic, and of no real shop. Started again, it goes on with the same folder.",
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
         tideline demo\n  \
         tideline demo --days 30 --events 2000000 --rate 500     a busier shop\n  \
         tideline demo --data-dir /tmp/demo --listen 127.0.0.1:9000\n  \
         tideline demo --once                                    history only: load, answer three queries, stop\n\n\
-        Stop it with Ctrl-C. `rm -r .demo-data` forgets everything."
-)]
+        Stop it with Ctrl-C. `rm -r .demo-data` forgets everything.")]
 pub struct DemoArgs {
     /// Folder for the demo's data
     #[arg(long, value_name = "DIR", default_value = ".demo-data")]

@@ -18,19 +18,19 @@ use super::load::grouped;
 use super::load::mapping::is_sent;
 use super::session::{Ask, Session};
 
+/// What `tideline export --help` begins with.
+pub const ABOUT: &str = "Writes the events of a span of time into a file, newest first, with every column; as \
+    NDJSON without those the server sets itself, so that each line can be sent to it again.\n\n\
+    Rows are streamed, so any amount fits. The file appears under its name only when it is complete. What is \
+    exported can be loaded again with `tideline load`: events keep their ids.";
+
 /// Arguments of `tideline export`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Writes the events of a span of time into a file, newest first, with every column; as \
-        NDJSON without those the server sets itself, so that each line can be sent to it again.\n\n\
-        Rows are streamed, so any amount fits. The file appears under its name only when it is complete. What is \
-        exported can be loaded again with `tideline load`: events keep their ids.",
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
         tideline export --start 2026-01-01 --end 2026-02-01 --out january.parquet\n  \
         tideline export --start 2026-01-31T12:00:00Z --format ndjson --out - | zstd > tail.ndjson.zst\n  \
         tideline export --data-dir tideline-data --format csv --out all.csv\n\n\
-        Times are UTC unless they name an offset; --start is included, --end is not."
-)]
+        Times are UTC unless they name an offset; --start is included, --end is not.")]
 pub struct ExportArgs {
     /// From this time on: 2026-01-31 or 2026-01-31T12:00:00Z [default: the first event]
     #[arg(long, value_name = "TIME")]

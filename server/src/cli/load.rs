@@ -23,17 +23,18 @@ use mapping::Mapping;
 use read::{Batch, FileFormat, Input, ReadOptions};
 use send::{ServerSink, Sink, Tally, send_all};
 
+/// What `tideline load --help` begins with.
+pub const ABOUT: &str = "Loads files of events into a running server, or directly into a data folder.\n\n\
+    NDJSON (one event a line), CSV with a header line, and Parquet; each also compressed with gzip or zstd. \
+    Columns that are not called like the fields of an event are translated by a mapping file.\n\n\
+    Loading the same file twice stores nothing twice: events are told apart by their event_id. So a load that was \
+    interrupted is simply started again. A line of CSV or Parquet without an event_id gets one made from the \
+    file's name, the line's number and its content; an event of NDJSON, and of standard input, gets one from its \
+    content alone.";
+
 /// Arguments of `tideline load`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Loads files of events into a running server, or directly into a data folder.\n\n\
-        NDJSON (one event a line), CSV with a header line, and Parquet; each also compressed with gzip or zstd. \
-        Columns that are not called like the fields of an event are translated by a mapping file.\n\n\
-        Loading the same file twice stores nothing twice: events are told apart by their event_id. So a load that was \
-        interrupted is simply started again. A line of CSV or Parquet without an event_id gets one made from the \
-        file's name, the line's number and its content; an event of NDJSON, and of standard input, gets one from its \
-        content alone.",
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
         tideline load events.ndjson.gz                         into the server on 127.0.0.1:8080\n  \
         tideline load *.parquet --url http://10.0.0.5:8080     into another one\n  \
         tideline load orders.csv --mapping orders.mapping.toml --data-dir tideline-data\n  \
@@ -41,8 +42,7 @@ use send::{ServerSink, Sink, Tally, send_all};
         Mapping files are described in data/README.md; data/online_retail.mapping.toml is one.\n\n\
         Exit code: 0 when every event was taken or already there, or some were refused (they are counted, named, and \
         kept as dead letters); 1 when nothing at all was acceptable, when --strict and any was refused, or when the \
-        load could not be finished; 2 when it was called wrongly."
-)]
+        load could not be finished; 2 when it was called wrongly.")]
 pub struct LoadArgs {
     /// Files to load; `-` is standard input
     #[arg(required = true, value_name = "FILE")]

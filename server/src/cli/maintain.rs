@@ -12,18 +12,18 @@ use super::client::{Target, TargetArgs};
 use super::folder::Folder;
 use super::load::grouped;
 
+/// What `tideline maintain --help` begins with.
+pub const ABOUT: &str = "Does now what a server does by itself in the background: moves the buffer to the lake, merges small \
+    files, drops old days, deletes files the table no longer names. On a running server, or in a data folder that \
+    no server is using. Each step may be repeated and interrupted at any time.";
+
 /// Arguments of `tideline maintain`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Does now what a server does by itself in the background: moves the buffer to the lake, merges small \
-        files, drops old days, deletes files the table no longer names. On a running server, or in a data folder that \
-        no server is using. Each step may be repeated and interrupted at any time.",
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
         tideline maintain flush                              before a notebook opens the lake\n  \
         tideline maintain compact --json\n  \
         tideline maintain retain --data-dir tideline-data    drop days beyond lake.retention_days\n  \
-        tideline maintain vacuum --url http://127.0.0.1:9000"
-)]
+        tideline maintain vacuum --url http://127.0.0.1:9000")]
 pub struct MaintainArgs {
     /// What to do
     #[arg(value_enum)]

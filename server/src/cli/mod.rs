@@ -54,16 +54,22 @@ pub enum Command {
     /// Run the server
     Serve(serve::ServeArgs),
     /// Start with made-up shop traffic, to look around
+    #[command(long_about = demo::ABOUT)]
     Demo(demo::DemoArgs),
     /// Load files of events: NDJSON, CSV, Parquet
+    #[command(long_about = load::ABOUT)]
     Load(load::LoadArgs),
     /// Ask SQL, once or in a conversation
+    #[command(long_about = sql::ABOUT)]
     Sql(sql::SqlArgs),
     /// Write events of a span of time into a file
+    #[command(long_about = export::ABOUT)]
     Export(export::ExportArgs),
     /// Look whether a data folder is whole; repair its log
+    #[command(long_about = check::ABOUT)]
     Check(check::CheckArgs),
     /// Flush, compact, retain or vacuum now
+    #[command(long_about = maintain::ABOUT)]
     Maintain(maintain::MaintainArgs),
     /// Print every setting, its value and where it came from
     Config(config::ConfigArgs),

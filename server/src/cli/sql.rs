@@ -30,21 +30,21 @@ Statements end with a semicolon and may span lines.
   \\format NAME    table, json, ndjson or csv
   \\q              quit";
 
+/// What `tideline sql --help` begins with.
+pub const ABOUT: &str = "Asks SQL of a running server, or of a data folder that no server is using.\n\n\
+    With QUERY: runs it (or several, separated by semicolons). Without: reads statements from a terminal, with \
+    \\? for help, or from a pipe. SQL is read-only; the table is called events, and `\\d events` lists its columns.";
+
 /// Arguments of `tideline sql`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Asks SQL of a running server, or of a data folder that no server is using.\n\n\
-        With QUERY: runs it (or several, separated by semicolons). Without: reads statements from a terminal, with \
-        \\? for help, or from a pipe. SQL is read-only; the table is called events, and `\\d events` lists its columns.",
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
         tideline sql \"select event_type, count(*) from events group by 1 order by 2 desc\"\n  \
         tideline sql --param country=DE 'select count(*) from events where country = $country'\n  \
         tideline sql --format csv \"select * from events limit 100000\" > events.csv\n  \
         tideline sql --data-dir tideline-data < report.sql\n  \
         tideline sql '\\d events'                       columns, types and what they mean\n  \
         tideline sql                                   a conversation\n\n\
-        Exit code: 0, or 1 when a statement failed."
-)]
+        Exit code: 0, or 1 when a statement failed.")]
 pub struct SqlArgs {
     /// SQL, or a backslash command
     query: Option<String>,

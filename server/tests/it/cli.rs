@@ -58,11 +58,15 @@ fn a_file_is_loaded_into_a_server_asked_about_and_exported() {
     let again = json(&at(&["load", file, "--json", "--compress"]));
     assert_eq!((again["accepted"].as_u64(), again["duplicates"].as_u64()), (Some(0), Some(sample_rows())), "{again}");
 
-    let sql = "select event_type, sum(price * quantity) as amount from events where order_id = $id group by 1 order by 1";
+    let sql =
+        "select event_type, sum(price * quantity) as amount from events where order_id = $id group by 1 order by 1";
     let answer = json(&at(&["sql", sql, "--param", "id=o_9001", "--json"]));
     assert_eq!(answer[1], serde_json::json!({"event_type": "refund", "amount": "8.2500"}));
     let table = stdout(&at(&["sql", "select event_type, quantity from events where event_type = 'stock_level'"]));
-    assert!(table.starts_with(" event_type  | quantity\n-------------+----------\n stock_level |       37\n(1 row"), "{table}");
+    assert!(
+        table.starts_with(" event_type  | quantity\n-------------+----------\n stock_level |       37\n(1 row"),
+        "{table}"
+    );
     let columns = stdout(&at(&["sql", "\\d events"]));
     assert!(columns.contains("event_date") && columns.contains("price of one unit"), "{columns}");
     assert!(stdout(&at(&["sql", "\\d"])).contains("events"));
@@ -101,7 +105,8 @@ fn what_is_exported_loads_again_as_it_was() {
     assert_eq!(serde_json::from_str::<Vec<Value>>(&before).unwrap().len() as u64, sample_rows());
     for name in ["all.parquet", "all.csv", "all.ndjson"] {
         run(&["export", "--data-dir", "first", "--out", name]);
-        let result: Value = serde_json::from_str(&run(&["load", name, "--data-dir", name[4..].as_ref(), "--json"])).unwrap();
+        let result: Value =
+            serde_json::from_str(&run(&["load", name, "--data-dir", name[4..].as_ref(), "--json"])).unwrap();
         assert_eq!(result["accepted"].as_u64(), Some(sample_rows()), "{name}: {result}");
         let after = run(&["sql", ALL, "--json", "--data-dir", name[4..].as_ref()]);
         assert_eq!(before, after, "{name}");
@@ -120,7 +125,13 @@ fn a_mapped_file_counts_what_it_refuses_and_names_it() {
     let args = ["load", "-", "--mapping", "m.toml", "--format", "csv", "--data-dir", "data"];
     let output = tideline_with(dir.path(), &args, csv);
     let said = stdout(&output);
-    for needed in ["accepted                 1", "rejected                 3", "line 3: event_ts: ", "line 4: price: ", "it has 3 columns"] {
+    for needed in [
+        "accepted                 1",
+        "rejected                 3",
+        "line 3: event_ts: ",
+        "line 4: price: ",
+        "it has 3 columns",
+    ] {
         assert!(said.contains(needed), "{needed}: {said}");
     }
     let strict = tideline_with(dir.path(), &[&args[..], &["--strict"]].concat(), csv);
@@ -158,7 +169,9 @@ fn the_demo_fills_a_folder_and_its_queries_answer() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["demo", "--once", "--events", "2000", "--days", "1", "--listen", "127.0.0.1:0", "--data-dir", "demo"];
     let said = stdout(&tideline(dir.path(), &args));
-    for needed in ["made-up shop", "Loaded 2,000 events", "/events -H", "--data-urlencode", "page_view", "Revenue a day"] {
+    for needed in
+        ["made-up shop", "Loaded 2,000 events", "/events -H", "--data-urlencode", "page_view", "Revenue a day"]
+    {
         assert!(said.contains(needed), "{needed}: {said}");
     }
     assert!(!said.contains("curl -G http://127.0.0.1:0/"), "it names the real port");
