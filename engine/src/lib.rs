@@ -13,4 +13,7 @@ pub mod error;
 pub mod clock;
 pub mod event;
 pub mod fs;
+pub mod validate;
+pub mod decode;
 pub mod dedup;
+pub mod lake;

@@ -12,6 +12,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+pub mod crash;
+pub mod hook;
 pub mod real;
 pub mod sim;
 pub mod store;

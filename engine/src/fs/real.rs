@@ -2,7 +2,7 @@
 //!
 //! Files are opened for appending, so that after [`Fs::truncate`] a writer that is still open goes on at the new end.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Entry, Fs, ReadFile, Stat, WriteFile};
+use super::{Entry, Fs, LockGuard, ReadFile, Stat, WriteFile};
 
 /// The operating system's disk: `fdatasync` for content, `fsync` on folders for names.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,6 +60,12 @@ impl ReadFile for Reader {
         Ok(bytes.into())
     }
 }
+
+/// The operating system drops the lock with the file, also when the process is killed.
+#[derive(Debug)]
+struct Lock(#[expect(dead_code, reason = "held, never read")] File);
+
+impl LockGuard for Lock {}
 
 fn is_a_folder(path: &Path) -> io::Error {
     io::Error::new(ErrorKind::NotFound, format!("{} is a folder", path.display()))
@@ -131,5 +137,14 @@ impl Fs for RealFs {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(Lock(file))),
+            Err(TryLockError::WouldBlock) => Err(ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(e)) => Err(e),
+        }
     }
 }

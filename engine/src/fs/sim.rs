@@ -30,7 +30,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Entry, Fs, ReadFile, Stat, WriteFile};
+use super::{Entry, Fs, LockGuard, ReadFile, Stat, WriteFile};
 
 /// What an operation does. Only those that change something are counted and can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +132,7 @@ struct Disk {
     syncs: Vec<(PathBuf, SyncKind)>,
     faults: Vec<Fault>,
     liar: Option<Liar>,
+    locks: BTreeSet<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -459,8 +460,12 @@ impl SimFs {
     pub fn overwrite(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk.lock();
         let ino = disk.file(path)?;
-        *disk.content(ino)? =
-            Content { seen: bytes.to_vec(), durable_len: bytes.len(), modified_ms: disk.now_ms(), ..Content::default() };
+        *disk.content(ino)? = Content {
+            seen: bytes.to_vec(),
+            durable_len: bytes.len(),
+            modified_ms: disk.now_ms(),
+            ..Content::default()
+        };
         Ok(())
     }
 }
@@ -529,6 +534,20 @@ impl ReadFile for Reader {
         let seen = &disk.content(self.ino)?.seen;
         let bytes = seen.get(range.start as usize..range.end as usize);
         bytes.map(Bytes::copy_from_slice).ok_or_else(|| ErrorKind::UnexpectedEof.into())
+    }
+}
+
+#[derive(Debug)]
+struct Lock {
+    fs: SimFs,
+    path: PathBuf,
+}
+
+impl LockGuard for Lock {}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.fs.disk.lock().locks.remove(&self.path);
     }
 }
 
@@ -648,5 +667,12 @@ impl Fs for SimFs {
             disk.sync_names(ino);
         }
         Ok(())
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
+        if !self.disk.lock().locks.insert(path.to_path_buf()) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(Lock { fs: self.clone(), path: path.to_path_buf() }))
     }
 }

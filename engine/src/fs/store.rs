@@ -166,13 +166,7 @@ fn etag(stat: &Stat) -> String {
 }
 
 fn meta(location: Location, stat: &Stat) -> ObjectMeta {
-    ObjectMeta {
-        location,
-        last_modified: stat.modified.into(),
-        size: stat.len,
-        e_tag: Some(etag(stat)),
-        version: None,
-    }
+    ObjectMeta { location, last_modified: stat.modified.into(), size: stat.len, e_tag: Some(etag(stat)), version: None }
 }
 
 impl Disk {
@@ -385,9 +379,9 @@ impl Disk {
         options.check_preconditions(&meta)?;
         let range = match &options.range {
             None => 0..meta.size,
-            Some(range) => range
-                .as_range(meta.size)
-                .map_err(|e| Error::Generic { store: "FsStore", source: Box::new(e) })?,
+            Some(range) => {
+                range.as_range(meta.size).map_err(|e| Error::Generic { store: "FsStore", source: Box::new(e) })?
+            }
         };
         let payload = match file {
             None => stream::empty().boxed(),
@@ -473,11 +467,7 @@ impl ObjectStore for FsStore {
         self.list_after(prefix, None)
     }
 
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Location>,
-        offset: &Location,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list_with_offset(&self, prefix: Option<&Location>, offset: &Location) -> BoxStream<'static, Result<ObjectMeta>> {
         self.list_after(prefix, Some(offset.clone()))
     }
 

@@ -60,10 +60,7 @@ fn event(id: &str) -> Event {
     Event::new(id, MARCH_MS, 1)
 }
 
-fn hooked(
-    disk: &SimFs,
-    hook: impl Fn(When, Op, &Path) -> io::Result<()> + Send + Sync + 'static,
-) -> Arc<dyn Fs> {
+fn hooked(disk: &SimFs, hook: impl Fn(When, Op, &Path) -> io::Result<()> + Send + Sync + 'static) -> Arc<dyn Fs> {
     Arc::new(HookFs::new(Arc::new(disk.clone()), Arc::new(hook)))
 }
 
