@@ -21,7 +21,13 @@ fn event_cases() -> Vec<Case<'static>> {
     vec![
         ("one event", "POST", "/events", JSON, event("a").into()),
         ("the same again", "POST", "/events", JSON, event("a").into()),
-        ("a bad one between good ones", "POST", "/ingest", &[], format!("{}\n{bad}\n{}", event("b"), event("c")).into()),
+        (
+            "a bad one between good ones",
+            "POST",
+            "/ingest",
+            &[],
+            format!("{}\n{bad}\n{}", event("b"), event("c")).into(),
+        ),
         ("nothing acceptable", "POST", "/events", JSON, format!("[{bad},{{}}]").into()),
         ("in the lake", "POST", "/events?ack=committed", JSON, event("d").into()),
         ("not JSON", "POST", "/events", JSON, "hello".into()),

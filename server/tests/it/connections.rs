@@ -120,12 +120,15 @@ fn a_refused_body_does_not_cost_the_client_its_answer() {
     let server = Listening::start(&[("ingest.max_body_bytes", "64KiB")]);
     let mut stream = server.connect();
     let size = 4 << 20;
-    stream.write_all(format!("POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: {size}\r\n\r\n").as_bytes()).unwrap();
+    stream
+        .write_all(format!("POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: {size}\r\n\r\n").as_bytes())
+        .unwrap();
     stream.write_all(&vec![b' '; size]).unwrap();
     assert!(until_blank_line(&mut stream).starts_with("HTTP/1.1 413"));
 }
 
-const ENDLESS: &str = "SELECT a.value, b.value AS other FROM generate_series(1, 100000) a, generate_series(1, 100000) b";
+const ENDLESS: &str =
+    "SELECT a.value, b.value AS other FROM generate_series(1, 100000) a, generate_series(1, 100000) b";
 
 fn ask_endless(server: &Listening) -> TcpStream {
     let mut stream = server.connect();

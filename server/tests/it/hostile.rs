@@ -35,10 +35,46 @@ fn json_pieces() -> impl Strategy<Value = Vec<u8>> {
 
 fn sql_pieces() -> impl Strategy<Value = Vec<u8>> {
     const WORDS: [&str; 40] = [
-        "SELECT", "*", "FROM", "events", "WHERE", "event_ts", "event_type", "=", "'x'", "'", "(", ")", ",", "1", "-1",
-        "NULL", "GROUP BY", "ORDER BY", "LIMIT", "99999999999999999999", "count(*)", "UNION ALL", "WITH a AS (", "$x",
-        "now()", "INTERVAL '1 day'", "CASE WHEN", "END", "--", "/*", ";", "EXPLAIN", "items", "[1]", "::", "DATE",
-        "\"", "price / 0", "over (", "\u{1F600}",
+        "SELECT",
+        "*",
+        "FROM",
+        "events",
+        "WHERE",
+        "event_ts",
+        "event_type",
+        "=",
+        "'x'",
+        "'",
+        "(",
+        ")",
+        ",",
+        "1",
+        "-1",
+        "NULL",
+        "GROUP BY",
+        "ORDER BY",
+        "LIMIT",
+        "99999999999999999999",
+        "count(*)",
+        "UNION ALL",
+        "WITH a AS (",
+        "$x",
+        "now()",
+        "INTERVAL '1 day'",
+        "CASE WHEN",
+        "END",
+        "--",
+        "/*",
+        ";",
+        "EXPLAIN",
+        "items",
+        "[1]",
+        "::",
+        "DATE",
+        "\"",
+        "price / 0",
+        "over (",
+        "\u{1F600}",
     ];
     let piece = prop_oneof![
         8 => proptest::sample::select(&WORDS[..]).prop_map(|w| format!("{w} ").into_bytes()),
@@ -50,15 +86,32 @@ fn sql_pieces() -> impl Strategy<Value = Vec<u8>> {
 fn header() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
     let name = proptest::sample::select(
         &[
-            "content-type", "content-encoding", "accept", "host", "origin", "x-request-id", "content-length",
-            "transfer-encoding", "expect",
+            "content-type",
+            "content-encoding",
+            "accept",
+            "host",
+            "origin",
+            "x-request-id",
+            "content-length",
+            "transfer-encoding",
+            "expect",
         ][..],
     );
     let value = prop_oneof![
         proptest::sample::select(
             &[
-                "application/json", "application/sql", "application/vnd.apache.arrow.stream", "gzip", "zstd",
-                "text/csv;q=0.1, */*;q=0", "*/*", "localhost", "a@b:c", "http://localhost", "-1", "chunked",
+                "application/json",
+                "application/sql",
+                "application/vnd.apache.arrow.stream",
+                "gzip",
+                "zstd",
+                "text/csv;q=0.1, */*;q=0",
+                "*/*",
+                "localhost",
+                "a@b:c",
+                "http://localhost",
+                "-1",
+                "chunked",
             ][..]
         )
         .prop_map(|v| v.as_bytes().to_vec()),
@@ -69,7 +122,16 @@ fn header() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
 
 fn paths() -> impl Strategy<Value = String> {
     let base = proptest::sample::select(
-        &["/events", "/events?ack=committed", "/sql", "/sql.csv", "/sql.parquet", "/sql.arrow?limit=3", "/sql.zip", "/x"][..],
+        &[
+            "/events",
+            "/events?ack=committed",
+            "/sql",
+            "/sql.csv",
+            "/sql.parquet",
+            "/sql.arrow?limit=3",
+            "/sql.zip",
+            "/x",
+        ][..],
     );
     let query = prop_oneof![3 => Just(String::new()), 1 => "[a-z=&%0-9+;]{0,20}"];
     (base, query).prop_map(|(base, query)| match (query.is_empty(), base.contains('?')) {
