@@ -35,6 +35,8 @@ use patience::Patient;
 const BACKLOG: u32 = 1_024;
 /// Streams at once on one HTTP/2 connection.
 const H2_STREAMS: u32 = 256;
+/// Bytes for headers besides the path on HTTP/2.
+const H2_HEADERS: u32 = 64 << 10;
 /// Pause after a failed accept (out of file descriptors): it succeeds when others have closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a connection may take to close after it was asked to.
@@ -161,6 +163,7 @@ async fn connection(stream: TcpStream, router: Router, settings: &Http, stop: Ca
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS)
+        .max_header_list_size(u32::try_from(settings.max_uri_bytes.0).unwrap_or(u32::MAX).saturating_add(H2_HEADERS))
         .keep_alive_interval(settings.body_timeout.0)
         .keep_alive_timeout(settings.body_timeout.0);
     let io = TokioIo::new(Patient::new(stream, settings.body_timeout.0, Arc::clone(&activity)));

@@ -2,14 +2,16 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use tideline_engine::clock::SystemClock;
 use tideline_engine::engine::Engine;
-use tideline_engine::error::{Error, Result};
+use tideline_engine::error::{Error, Kind, Result};
 use tideline_engine::fs::Fs;
 use tideline_engine::fs::crash::crash_at;
 use tideline_engine::fs::real::RealFs;
@@ -79,13 +81,14 @@ async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode>
         engine = open(&config) => engine?,
         name = signals.next() => {
             tracing::info!("{name} before the server was ready");
-            return Ok(ExitCode::SUCCESS);
+            end(ExitStatus::Ok)
         }
     };
     let config = Arc::new(config);
     let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address);
     let stop = CancellationToken::new();
     let server = tokio::spawn(listen::serve(listener, router(state.clone()), config.http.clone(), stop.clone()));
+    Note { pid: std::process::id(), url: format!("http://{address}") }.write(&config.data_dir);
     match embedding.ready {
         Some(ready) => ready(address),
         None => announce(address),
@@ -101,6 +104,7 @@ async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode>
         if let Ok(cut @ 1..) = server.await {
             tracing::warn!(connections = cut, "requests that did not finish in time were cut");
         }
+        Note::remove(&config.data_dir);
         close(&engine, config.http.close_timeout.0).await
     };
     tokio::select! {
@@ -119,7 +123,49 @@ async fn open(config: &Config) -> Result<Arc<Engine>> {
         tracing::warn!("this process will end at {}: for tests only", config.crash_at);
         fs = crash_at(fs, at);
     }
-    Engine::open(config.engine(), fs, Arc::new(SystemClock::new())).await
+    let opened = Engine::open(config.engine(), fs, Arc::new(SystemClock::new())).await;
+    opened.map_err(|error| match error.code {
+        "data_dir_locked" => match Note::read(&config.data_dir) {
+            Some(note) => error.context(format!("the server with process id {} at {}", note.pid, note.url)),
+            None => error,
+        },
+        _ if error.kind == Kind::Corrupt && error.hint.is_none() => error.with_hint(format!(
+            "run `tideline check --data-dir {0}` to see what is damaged, and with --repair to set it aside",
+            config.data_dir.display()
+        )),
+        _ => error,
+    })
+}
+
+/// `server.json` in the data folder: which process serves it, and where. A convenience for people and for commands
+/// that look for the server; what keeps others out is the lock.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    pid: u32,
+    url: String,
+}
+
+impl Note {
+    fn path(data_dir: &Path) -> PathBuf {
+        data_dir.join("server.json")
+    }
+
+    fn read(data_dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(Self::path(data_dir)).ok()?).ok()
+    }
+
+    fn write(&self, data_dir: &Path) {
+        let written =
+            serde_json::to_vec(self).map_err(Into::into).and_then(|t| std::fs::write(Self::path(data_dir), t));
+        if let Err(e) = written {
+            tracing::debug!(error = %e, "server.json could not be written");
+        }
+    }
+
+    fn remove(data_dir: &Path) {
+        // After a crash an old note stays; its process id tells.
+        let _ = std::fs::remove_file(Self::path(data_dir));
+    }
 }
 
 /// Says where the server is: one line on standard output for whoever started it, and in the log.
@@ -147,7 +193,7 @@ async fn close(engine: &Engine, within: Duration) -> ExitCode {
         }
         Ok(Err(e)) => {
             tracing::error!(error = %e, "the data folder was not closed in good order; the next start recovers it");
-            ExitCode::FAILURE
+            end(ExitStatus::Failed)
         }
         Err(_) => {
             tracing::warn!(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -103,7 +103,7 @@ impl Encoding {
 pub async fn read(state: &AppState, headers: &HeaderMap, body: Body, limits: Limits) -> Result<(Bytes, Room), Problem> {
     let encoding = match Encoding::of(headers) {
         Ok(encoding) => encoding,
-        Err(problem) => return Err(refuse(body, problem).await),
+        Err(problem) => return Err(refuse_unread(headers, body, problem).await),
     };
     let mut room = Room::new(&state.body_room)?;
     let sent = collect(headers, body, limits, &mut room).await?;
@@ -129,10 +129,10 @@ async fn collect(headers: &HeaderMap, mut body: Body, limits: Limits, room: &mut
             .with_hint("split it into several requests")
     };
     if announced.is_some_and(|n| n > limit) {
-        return Err(refuse(body, too_large()).await);
+        return Err(refuse_unread(headers, body, too_large()).await);
     }
     if let Err(problem) = room.grow_to(announced.unwrap_or(0)) {
-        return Err(refuse(body, problem).await);
+        return Err(refuse_unread(headers, body, problem).await);
     }
     let mut whole = BytesMut::new();
     let mut only: Option<Bytes> = None;
@@ -180,6 +180,11 @@ async fn next_frame(body: &mut Body, stall: Duration) -> Result<Option<Bytes>, P
             }
         }
     }
+}
+
+/// Refuses a body of which nothing was read. A client that asked first (`Expect`) has not sent it.
+async fn refuse_unread(headers: &HeaderMap, body: Body, problem: Problem) -> Problem {
+    if headers.contains_key(EXPECT) { problem } else { refuse(body, problem).await }
 }
 
 /// Reads some of a body nobody wants: a connection closed on unread bytes is reset, and the answer with it.

@@ -1,7 +1,8 @@
 //! Starting and stopping a real process: what goes wrong says what to do, and a signal ends it in good order.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,7 +12,16 @@ use crate::process::Server;
 fn tideline(args: &[&str], settings: &[(&str, &str)], dir: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tideline"));
     command.args(args).current_dir(dir).envs(settings.iter().copied());
-    command.output().unwrap()
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It is expected to end by itself; a server that started all the same must not hold up the tests.
+    for _ in 0..3_000 {
+        if child.try_wait().unwrap().is_some() {
+            return child.wait_with_output().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    panic!("{args:?} did not end by itself: {}", stderr(&child.wait_with_output().unwrap()));
 }
 
 fn stderr(output: &Output) -> String {
