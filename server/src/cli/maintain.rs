@@ -87,7 +87,10 @@ fn in_folder(folder: &Folder, what: What) -> Result<Value> {
         What::Flush => folder.wait(engine.flush()).and_then(|r| value(&r)),
         What::Compact => folder.wait(engine.compact()).and_then(|r| value(&r)),
         What::Retain => Ok(json!({ "files_removed": folder.wait(engine.retain())? })),
-        What::Vacuum => Ok(json!({ "files_deleted": folder.wait(engine.vacuum())? })),
+        What::Vacuum => {
+            let vacuumed = folder.wait(engine.vacuum())?;
+            Ok(json!({ "files_deleted": vacuumed.files, "bytes_deleted": vacuumed.bytes }))
+        }
     }
 }
 
