@@ -1,3 +1,12 @@
-//! The parts of the `tideline` binary.
+//! Tideline's server: command line, configuration and HTTP around the engine. It owns the process: runtimes,
+//! signals, the environment, standard error.
 
+pub mod config;
+pub mod error;
+pub mod telemetry;
 pub mod traffic;
+pub mod http;
+pub mod app;
+pub mod listen;
+pub mod shutdown;
+pub mod cli;

@@ -62,7 +62,10 @@ impl Ledger {
 
 fn line(id: &str, rng: &mut ChaCha8Rng) -> String {
     let ts = MARCH_MS + rng.random_range(0..3 * 86_400_000u64);
-    format!(r#"{{"event_id":"{id}","event_type":"purchase","event_ts":{ts},"price":"{}.50","order_id":"{id}"}}"#, ts % 100)
+    format!(
+        r#"{{"event_id":"{id}","event_type":"purchase","event_ts":{ts},"price":"{}.50","order_id":"{id}"}}"#,
+        ts % 100
+    )
 }
 
 /// Posts batches of new events, some of them wrong, until the server is gone.

@@ -44,7 +44,8 @@ impl Server {
             match printed.recv_timeout(START_WITHIN) {
                 Ok(line) => {
                     if let Some(at) = line.find("listening on http://") {
-                        let url: String = line[at + 13..].chars().take_while(|c| !c.is_whitespace()).collect();
+                        let url: String =
+                            line[at + 13..].chars().take_while(|c| !c.is_whitespace() && *c != '"').collect();
                         return Ok(Self { child, url });
                     }
                     said += &line;

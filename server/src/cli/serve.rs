@@ -1,0 +1,228 @@
+//! `tideline serve`: runs the server until it is told to stop.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use tideline_engine::clock::SystemClock;
+use tideline_engine::engine::Engine;
+use tideline_engine::error::{Error, Kind, Result};
+use tideline_engine::fs::Fs;
+use tideline_engine::fs::crash::crash_at;
+use tideline_engine::fs::real::RealFs;
+use tokio_util::sync::CancellationToken;
+
+use super::SettingArgs;
+use crate::app::{AppState, router};
+use crate::config::{Config, Loaded};
+use crate::shutdown::Signals;
+use crate::{listen, telemetry};
+
+/// How long threads may take to end once everything is closed.
+const END_WITHIN: Duration = Duration::from_millis(500);
+
+/// Arguments of `tideline serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tideline serve\n  \
+    tideline serve --listen 127.0.0.1:9000 --data-dir /srv/tideline\n  \
+    tideline serve --config /etc/tideline.toml --set query.memory_bytes=4GiB\n  \
+    TIDELINE_DATA_DIR=/srv/tideline TIDELINE_LOG_FORMAT=json tideline serve\n\n\
+    Stops on SIGTERM or Ctrl-C: finishes running requests, moves what is buffered into the lake, exits 0.\n\
+    A second signal stops at once; what is acknowledged is in the log and comes back at the next start.")]
+pub struct ServeArgs {
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+/// Runs the server.
+pub fn run(args: &ServeArgs) -> Result<ExitCode> {
+    let Loaded { config, .. } = args.settings.load()?;
+    telemetry::start(&config.log)?;
+    serve(config, Embedding::default())
+}
+
+/// What a command that runs a server of its own wants of it. The default wants nothing.
+#[derive(Default)]
+pub struct Embedding {
+    /// Called once it listens, instead of the line on standard output.
+    pub ready: Option<Box<dyn FnOnce(SocketAddr) + Send>>,
+    /// Stops it as a signal does.
+    pub stop: CancellationToken,
+}
+
+/// Runs the server with these settings until a signal, or until it is told to stop.
+pub fn serve(config: Config, embedding: Embedding) -> Result<ExitCode> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if config.http.threads > 0 {
+        runtime.worker_threads(config.http.threads);
+    }
+    let runtime = runtime.thread_name("http").enable_all().build()?;
+    let outcome = runtime.block_on(until_stopped(config, embedding));
+    runtime.shutdown_timeout(END_WITHIN);
+    outcome
+}
+
+async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode> {
+    let mut signals = Signals::listen()?;
+    let address = config.listen_addr().map_err(|w| Error::invalid("invalid_config", w.message).with_hint(w.hint))?;
+    // The port first: that it is taken should be known before a log is replayed.
+    let listener = listen::bind(address)?;
+    let address = listener.local_addr()?;
+    if !config.redis_url.is_empty() {
+        tracing::warn!("redis_url is set and not used: this version keeps no live windows");
+    }
+    let engine = tokio::select! {
+        engine = open(&config) => engine?,
+        name = signals.next() => {
+            tracing::info!("{name} before the server was ready");
+            end(ExitStatus::Ok)
+        }
+    };
+    let config = Arc::new(config);
+    let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address);
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(listen::serve(listener, router(state.clone()), config.http.clone(), stop.clone()));
+    Note { pid: std::process::id(), url: format!("http://{address}") }.write(&config.data_dir);
+    match embedding.ready {
+        Some(ready) => ready(address),
+        None => announce(address),
+    }
+    tokio::select! {
+        name = signals.next() => tracing::info!("{name}: stopping"),
+        () = embedding.stop.cancelled() => {}
+        error = engine.failed() => return Ok(give_up(&error)),
+    }
+    state.drain();
+    stop.cancel();
+    let closed = async {
+        if let Ok(cut @ 1..) = server.await {
+            tracing::warn!(connections = cut, "requests that did not finish in time were cut");
+        }
+        Note::remove(&config.data_dir);
+        close(&engine, config.http.close_timeout.0).await
+    };
+    tokio::select! {
+        code = closed => Ok(code),
+        name = signals.next() => {
+            tracing::warn!("{name} again: stopping at once; what is acknowledged stays in the write-ahead log");
+            end(ExitStatus::Failed)
+        }
+        error = engine.failed() => Ok(give_up(&error)),
+    }
+}
+
+async fn open(config: &Config) -> Result<Arc<Engine>> {
+    let mut fs: Arc<dyn Fs> = Arc::new(RealFs);
+    if let Some(at) = config.crash_at()? {
+        tracing::warn!("this process will end at {}: for tests only", config.crash_at);
+        fs = crash_at(fs, at);
+    }
+    let opened = Engine::open(config.engine(), fs, Arc::new(SystemClock::new())).await;
+    opened.map_err(|error| match error.code {
+        "data_dir_locked" => match Note::read(&config.data_dir) {
+            Some(note) => error.context(format!("the server with process id {} at {}", note.pid, note.url)),
+            None => error,
+        },
+        _ if error.kind == Kind::Corrupt && error.hint.is_none() => error.with_hint(format!(
+            "run `tideline check --data-dir {0}` to see what is damaged, and with --repair to set it aside",
+            config.data_dir.display()
+        )),
+        _ => error,
+    })
+}
+
+/// `server.json` in the data folder: which process serves it, and where. A convenience for people and for commands
+/// that look for the server; what keeps others out is the lock.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    pid: u32,
+    url: String,
+}
+
+impl Note {
+    fn path(data_dir: &Path) -> PathBuf {
+        data_dir.join("server.json")
+    }
+
+    fn read(data_dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(Self::path(data_dir)).ok()?).ok()
+    }
+
+    fn write(&self, data_dir: &Path) {
+        let written =
+            serde_json::to_vec(self).map_err(Into::into).and_then(|t| std::fs::write(Self::path(data_dir), t));
+        if let Err(e) = written {
+            tracing::debug!(error = %e, "server.json could not be written");
+        }
+    }
+
+    fn remove(data_dir: &Path) {
+        // After a crash an old note stays; its process id tells.
+        let _ = std::fs::remove_file(Self::path(data_dir));
+    }
+}
+
+/// Says where the server is: one line on standard output for whoever started it, and in the log.
+fn announce(address: SocketAddr) {
+    // Nobody reading it is fine.
+    let _ = writeln!(std::io::stdout(), "listening on http://{address}");
+    let _ = std::io::stdout().flush();
+    tracing::info!("listening on http://{address}");
+}
+
+/// Moves what is buffered to the lake, within a limit: the log keeps the rest.
+async fn close(engine: &Engine, within: Duration) -> ExitCode {
+    match tokio::time::timeout(within, engine.close()).await {
+        Ok(Ok(report)) => {
+            match report.reason {
+                None if report.rows_kept_in_log == 0 => tracing::info!("stopped; everything is in the lake"),
+                reason => tracing::warn!(
+                    rows = report.rows_kept_in_log,
+                    reason,
+                    "stopped; the lake was out of reach, so these events stay in the write-ahead log, durable, and \
+                     are moved to the lake after the next start"
+                ),
+            }
+            ExitCode::SUCCESS
+        }
+        Ok(Err(e)) => {
+            tracing::error!(error = %e, "the data folder was not closed in good order; the next start recovers it");
+            end(ExitStatus::Failed)
+        }
+        Err(_) => {
+            tracing::warn!(
+                within_s = within.as_secs(),
+                "stopped before the last flush was done; what it did not reach stays in the write-ahead log, \
+                 durable, and is moved to the lake after the next start"
+            );
+            end(ExitStatus::Ok)
+        }
+    }
+}
+
+/// A guarantee is gone (a failed fsync): nothing more may be promised, and the next start recovers from the log.
+fn give_up(error: &Error) -> ExitCode {
+    tracing::error!(error = %error, "the server stops: it can no longer promise that events are durable. Check the \
+         disk, then start it again: it recovers what was acknowledged from the write-ahead log");
+    end(ExitStatus::Failed)
+}
+
+enum ExitStatus {
+    Ok,
+    Failed,
+}
+
+/// Ends the process without running anything else.
+fn end(status: ExitStatus) -> ! {
+    let _ = std::io::stderr().flush();
+    std::process::exit(match status {
+        ExitStatus::Ok => 0,
+        ExitStatus::Failed => 1,
+    })
+}

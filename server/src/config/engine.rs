@@ -1,0 +1,54 @@
+//! The engine's settings, from the tree.
+
+use tideline_engine::engine::EngineConfig;
+use tideline_engine::error::{Error, Result};
+use tideline_engine::fs::crash::CrashAt;
+
+use super::Config;
+
+impl Config {
+    /// The settings of the engine.
+    pub fn engine(&self) -> EngineConfig {
+        let mut engine = EngineConfig::new(&self.data_dir);
+        engine.wal.segment_bytes = self.wal.segment_bytes.0;
+        engine.wal.max_bytes = self.wal.max_bytes.0;
+        engine.flush.bytes = self.flush.bytes.as_usize();
+        engine.flush.age = self.flush.age.0;
+        engine.flush.max_bytes = self.buffer.max_bytes.as_usize();
+        engine.maintain.every = self.lake.maintain_every.0;
+        engine.maintain.retention_days = (self.lake.retention_days > 0).then_some(self.lake.retention_days);
+        engine.maintain.vacuum_after = self.lake.vacuum_after.0;
+        engine.dedup_bytes = self.dedup.max_bytes.as_usize();
+        engine.dead_letter_bytes = self.dead_letters.max_bytes.0;
+        engine.inflight_bytes = self.ingest.max_in_flight_bytes.as_usize();
+        engine.max_wait = self.ingest.max_wait.0;
+        engine.max_event_bytes = self.ingest.max_event_bytes.as_usize();
+        engine.max_future = self.ingest.max_future.0;
+        let query = &mut engine.query;
+        if self.query.threads > 0 {
+            query.threads = self.query.threads;
+        }
+        query.memory_bytes = self.query.memory_bytes.as_usize();
+        query.spill_bytes = self.query.spill_bytes.0;
+        query.spill_dir = Some(self.data_dir.join("tmp"));
+        query.max_text_bytes = self.query.max_text_bytes.as_usize();
+        query.max_operators = self.query.max_operators;
+        // The engine's is the most a request may have; the usual time goes with each request.
+        query.timeout = self.query.max_timeout.0;
+        query.max_concurrent = self.query.max_concurrent;
+        query.max_waiting = self.query.max_waiting;
+        query.max_wait = self.query.max_wait.0;
+        engine
+    }
+
+    /// The moment at which a test wants the process to end.
+    pub fn crash_at(&self) -> Result<Option<CrashAt>> {
+        if self.crash_at.is_empty() {
+            return Ok(None);
+        }
+        let parsed = self.crash_at.parse().map(Some);
+        parsed.map_err(|why: String| {
+            Error::invalid("invalid_config", format!("the setting `crash_at` is refused: {why}"))
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! Who may talk to a server without keys: programs on this machine, and no web page.
+//!
+//! A page in the operator's browser reaches loopback too. `Host` must name this server (else a foreign name was
+//! rebound to 127.0.0.1), and `Origin`, which browsers add to what pages send, must be this server's own.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::Request;
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use crate::app::AppState;
+use crate::error::Problem;
+
+/// Refuses a request that is not for this server or not from its own pages, or whose path is too long.
+pub fn check(state: &AppState, request: &Request) -> Result<(), Problem> {
+    let limit = state.config.http.max_uri_bytes.as_usize();
+    let uri = request.uri();
+    if uri.path_and_query().map_or(0, |p| p.as_str().len()) > limit {
+        let message = format!("the path and query are longer than {limit} bytes");
+        return Err(Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", message)
+            .with_hint("send SQL as the body of POST /sql, or raise http.max_uri_bytes"));
+    }
+    // Requests in absolute form and HTTP/2 name the host in the URI, others in the header.
+    let named = request.headers().get_all(HOST).iter().map(parse).chain(uri.authority().map(|a| Some(a.clone())));
+    let named: Vec<Option<Authority>> = named.collect();
+    if !named.iter().all(|a| a.as_ref().is_some_and(|a| is_this_server(a, state.listen))) {
+        let message = "the Host header does not name this server";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
+            .with_hint("without keys only local names are served: use localhost or 127.0.0.1"));
+    }
+    let own = named.into_iter().flatten().next();
+    if is_foreign_page(request.method(), request.headers(), own.as_ref()) {
+        let message = "a web page of another site may not talk to this server";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", message)
+            .with_hint("send the request from a program, or from a page this server serves"));
+    }
+    Ok(())
+}
+
+fn parse(value: &HeaderValue) -> Option<Authority> {
+    value.to_str().ok()?.parse().ok()
+}
+
+fn is_this_server(authority: &Authority, listen: SocketAddr) -> bool {
+    let host = authority.host();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback() || ip == listen.ip(),
+        Err(_) => {
+            let name = host.trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+    }
+}
+
+fn is_foreign_page(method: &Method, headers: &HeaderMap, own: Option<&Authority>) -> bool {
+    if let Some(origin) = headers.get(ORIGIN) {
+        let origin = origin.to_str().unwrap_or("null");
+        let authority = origin.split_once("://").map(|(_, rest)| rest);
+        return own.is_none_or(|own| authority.is_none_or(|a| !a.eq_ignore_ascii_case(own.as_str())));
+    }
+    // An image or a form of another site sends no Origin with GET, but says where it comes from; a link that is
+    // followed is the user's own doing.
+    let says = |name: &str, value: &str| headers.get(name).is_some_and(|v| v == value);
+    let followed = *method == Method::GET && says("sec-fetch-mode", "navigate");
+    says("sec-fetch-site", "cross-site") && !followed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_local_names_are_this_server() {
+        let listen = "127.0.0.1:8080".parse().unwrap();
+        for (host, ours) in [
+            ("localhost:8080", true),
+            ("LOCALHOST", true),
+            ("app.localhost:1", true),
+            ("127.0.0.1:8080", true),
+            ("127.8.8.8", true),
+            ("[::1]:8080", true),
+            ("evil.example", false),
+            ("localhost.evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("10.0.0.1", false),
+            ("[fe80::1]", false),
+        ] {
+            assert_eq!(is_this_server(&host.parse().unwrap(), listen), ours, "{host}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_refused() {
+        let own: Authority = "localhost:8080".parse().unwrap();
+        let foreign = |method: Method, pairs: &[(&'static str, &'static str)]| {
+            let headers = pairs.iter().map(|(n, v)| (n.parse().unwrap(), HeaderValue::from_static(v))).collect();
+            is_foreign_page(&method, &headers, Some(&own))
+        };
+        assert!(!foreign(Method::POST, &[]));
+        assert!(!foreign(Method::POST, &[("origin", "http://localhost:8080")]));
+        assert!(foreign(Method::POST, &[("origin", "https://evil.example")]));
+        assert!(foreign(Method::POST, &[("origin", "http://localhost:3000")]));
+        assert!(foreign(Method::POST, &[("origin", "null")]));
+        assert!(foreign(Method::GET, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]));
+        assert!(!foreign(Method::GET, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]));
+        assert!(foreign(Method::POST, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]));
+    }
+}

@@ -1,0 +1,115 @@
+//! What operators and load balancers ask: is it there, is it ready, how is it, which version.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+use tideline_engine::engine::Status;
+
+use crate::app::AppState;
+
+/// This build's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    version: &'static str,
+    dependencies: Dependencies,
+    engine: Status,
+}
+
+#[derive(Serialize)]
+struct Dependencies {
+    wal: Dependency,
+    lake: Dependency,
+}
+
+#[derive(Serialize)]
+struct Dependency {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+}
+
+const OK: Dependency = Dependency { status: "ok", message: None };
+
+impl Health {
+    fn of(state: &AppState) -> Self {
+        let mut engine = state.engine.status();
+        // The reasons may name what is no business of a client: they are in the log.
+        let (stopped, flush) = (engine.failed.take(), engine.flush_error.take());
+        let wal = match stopped {
+            None => OK,
+            Some(_) => Dependency { status: "failed", message: Some("a write did not become durable; see the log") },
+        };
+        let lake = match flush {
+            None => OK,
+            Some(_) => Dependency {
+                status: "degraded",
+                message: Some("the last flush failed and is tried again; events are safe in the log"),
+            },
+        };
+        let status = match (wal.status, lake.status, state.is_draining()) {
+            ("failed", ..) => "failed",
+            (.., true) => "stopping",
+            (_, "degraded", _) => "degraded",
+            _ => "ok",
+        };
+        Self { status, version: VERSION, dependencies: Dependencies { wal, lake }, engine }
+    }
+
+    fn takes_traffic(&self) -> bool {
+        matches!(self.status, "ok" | "degraded")
+    }
+}
+
+fn unless_down(health: &Health) -> StatusCode {
+    if health.takes_traffic() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+/// Status, and each dependency's.
+pub async fn health(State(state): State<AppState>) -> Response {
+    let health = Health::of(&state);
+    super::json(unless_down(&health), &health)
+}
+
+/// The process runs and answers.
+pub async fn live() -> Response {
+    super::json(StatusCode::OK, &json!({ "status": "live" }))
+}
+
+/// Requests may be sent here.
+pub async fn ready(State(state): State<AppState>) -> Response {
+    let health = Health::of(&state);
+    let status = if health.takes_traffic() { "ready" } else { health.status };
+    super::json(unless_down(&health), &json!({ "status": status }))
+}
+
+/// Name and version.
+pub async fn version() -> Response {
+    super::json(StatusCode::OK, &json!({ "name": "tideline", "version": VERSION }))
+}
+
+/// What is here, for someone who opens the address in a browser.
+pub async fn home(State(state): State<AppState>) -> Response {
+    let url = format!("http://{}", state.listen);
+    let text = format!(
+        "Tideline {VERSION}\n\n\
+         Send an event:\n\n  \
+         curl -sS {url}/events -H 'Content-Type: application/json' -d '{{\"event_type\":\"page_view\",\
+         \"event_ts\":\"2026-01-31T12:00:00Z\",\"session_id\":\"s1\",\"user_id\":\"u1\",\"page\":\"/\"}}'\n\n\
+         Ask about them:\n\n  \
+         curl -sS {url}/sql -H 'Content-Type: application/sql' -d 'SELECT event_type, count(*) FROM events GROUP BY 1'\n  \
+         curl -sS '{url}/sql.csv?q=SELECT%20*%20FROM%20events%20LIMIT%205'\n\n\
+         POST   /events, /ingest      JSON object, array or NDJSON, Arrow stream; gzip or zstd; ?ack=durable|committed\n\
+         GET    /sql?q=…              read-only SQL over the table `events`; POST takes SQL or JSON\n\
+         GET    /sql.json|.ndjson|.csv|.parquet|.arrow\n\
+         DELETE /queries/{{id}}         stops a query, by its X-Query-Id\n\
+         GET    /health, /health/live, /health/ready, /version\n\
+         POST   /admin/flush, /admin/compact, /admin/retain, /admin/vacuum\n"
+    );
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}

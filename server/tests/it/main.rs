@@ -1,0 +1,14 @@
+//! The server's integration tests, in one binary: in process through the router, over real sockets, and as a real
+//! process.
+
+mod answers;
+mod app;
+mod cli;
+mod connections;
+mod crash;
+mod data_files;
+mod hostile;
+mod limits;
+mod online_retail;
+mod process;
+mod startup;
