@@ -201,8 +201,7 @@ impl Lake {
             return Ok(self.current());
         }
         let (added, _writing) = self.write_flush(batches, covered).await?;
-        let change =
-            Change { added, removed: Vec::new(), last, operation: log::write_operation(), data_change: true };
+        let change = Change { added, removed: Vec::new(), last, operation: log::write_operation(), data_change: true };
         let mut tip = self.tip().await?;
         if self.covered() != covered {
             return Err(Error::fatal("the lake moved on while a flush was being written"));
