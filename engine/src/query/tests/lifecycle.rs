@@ -135,9 +135,9 @@ async fn what_does_not_fit_is_spilled_within_bounds() {
     fixture.config.spill_dir = Some(dir.path().to_owned());
     fixture.config.spill_bytes = 64 << 20;
     let sorted =
-        "SELECT event_id, page, session_id, user_id FROM events, generate_series(1, 10) ORDER BY event_id, page";
+        "SELECT event_id, page, session_id, user_id FROM events, generate_series(1, 6) ORDER BY event_id, page";
     let request = QueryRequest::new(sorted);
-    assert_eq!(rows(&fixture.engine(), request.clone()).await.unwrap().lines().count(), 301_000);
+    assert_eq!(rows(&fixture.engine(), request.clone()).await.unwrap().lines().count(), 180_600);
     fixture.config.spill_bytes = 64 << 10;
     let error = rows(&fixture.engine(), request).await.unwrap_err();
     assert!(["spill_limit", "memory_limit"].contains(&error.code), "{}: {}", error.code, error.message);
@@ -149,7 +149,7 @@ async fn a_missing_file_is_internal_and_names_no_path() {
     let fixture = Fixture::three_days().await;
     let engine = fixture.engine();
     fixture.store.delete(&object_store::path::Path::from(fixture.files[0].path.as_str())).await.unwrap();
-    let error = sql(&engine, "SELECT count(page) FROM events").await.unwrap_err();
+    let error = sql(&engine, "SELECT max(page) FROM events").await.unwrap_err();
     assert_eq!((error.kind, error.code), (Kind::Internal, "internal"));
     assert!(!error.message.contains("parquet") && !error.message.contains("part-"), "{}", error.message);
 }
