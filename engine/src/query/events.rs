@@ -27,7 +27,6 @@ use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExecBuilder;
-use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::UnionExec;
 use parquet::file::metadata::ParquetMetaData;
 
@@ -125,9 +124,9 @@ impl EventsTable {
 }
 
 /// Newest first, as files are written. The column has no nulls, so their place does not matter.
-fn newest_first(at: usize) -> Option<LexOrdering> {
+fn newest_first() -> Option<LexOrdering> {
     let options = SortOptions { descending: true, nulls_first: true };
-    let column = Arc::new(Column::new(EVENT_TS, at));
+    let column = Arc::new(Column::new(EVENT_TS, index::EVENT_TS));
     LexOrdering::new([PhysicalSortExpr::new(column, options)])
 }
 
@@ -207,13 +206,10 @@ impl<'a> Scan<'a> {
             });
         }
         if !self.state.buffer.is_empty() {
-            let memory = match &predicate {
+            children.push(match &predicate {
                 Some(time) => time.over(&self.projection, |columns| self.memory(columns))?,
                 None => self.memory(&self.projection)?,
-            };
-            // Next to files in order, so that the union is in order.
-            let ordered = children.iter().all(|lake| lake.properties().output_ordering().is_some());
-            children.push(if ordered && !children.is_empty() { self.sorted(memory)? } else { memory });
+            });
         }
         match children.len() {
             0 => Ok(Arc::new(EmptyExec::new(Arc::new(event::table_schema().project(&self.projection)?)))),
@@ -240,18 +236,6 @@ impl<'a> Scan<'a> {
         )?
         .with_show_sizes(false);
         Ok(DataSourceExec::from_data_source(source))
-    }
-
-    /// The buffer's rows stand as they came. Where order is used this sorts them, up to the limit; where it is not,
-    /// the planner takes the sort out again.
-    fn sorted(&self, memory: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(at) = self.projection.iter().position(|column| *column == index::EVENT_TS) else {
-            return Ok(memory);
-        };
-        Ok(match newest_first(at) {
-            Some(order) => Arc::new(SortExec::new(order, memory)),
-            None => memory,
-        })
     }
 
     fn lake(&self, files: &[Arc<ScanFile>], columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
@@ -296,7 +280,7 @@ impl<'a> Scan<'a> {
     fn groups(&self, files: &[Arc<ScanFile>]) -> Result<(Vec<FileGroup>, Vec<LexOrdering>)> {
         let cores = self.session.config_options().execution.target_partitions.max(1);
         let all = FileGroup::new(files.iter().map(|f| partitioned(f)).collect());
-        let ordered = newest_first(index::EVENT_TS).and_then(|order| {
+        let ordered = newest_first().and_then(|order| {
             let groups = FileScanConfig::split_groups_by_statistics_with_target_partitions(
                 self.files.table_schema(),
                 std::slice::from_ref(&all),
