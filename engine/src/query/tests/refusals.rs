@@ -3,7 +3,7 @@
 use super::*;
 
 async fn code(engine: &QueryEngine, text: &str) -> String {
-    let request = QueryRequest { timeout: Some(std::time::Duration::from_secs(60)), ..QueryRequest::new(text) };
+    let request = QueryRequest { timeout: Some(Duration::from_secs(60)), ..QueryRequest::new(text) };
     match rows(engine, request).await {
         Ok(rows) => format!("ok: {}", rows.chars().take(100).collect::<String>()),
         Err(error) => {
