@@ -12,10 +12,14 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+mod disk;
 pub mod real;
 pub mod sim;
 pub mod store;
 mod upload;
+
+#[cfg(test)]
+mod tests;
 
 pub use real::RealFs;
 pub use sim::SimFs;

@@ -584,9 +584,13 @@ impl Fs for SimFs {
         let ino = disk.find(from)?;
         let (from_dir, from_name) = disk.place(from)?;
         let (to_dir, to_name) = disk.place(to)?;
-        let replaced = disk.entries(to_dir, to)?.get(&to_name).map(|&old| &disk.nodes[old]);
-        if matches!(replaced, Some(Node::Dir { .. })) {
-            return Err(error(ErrorKind::AlreadyExists, to));
+        match disk.entries(to_dir, to)?.get(&to_name) {
+            // Two names of one file: POSIX asks to do nothing.
+            Some(&old) if old == ino => return Ok(()),
+            Some(&old) if matches!(disk.nodes[old], Node::Dir { .. }) => {
+                return Err(error(ErrorKind::AlreadyExists, to));
+            }
+            _ => {}
         }
         disk.change(vec![(from_dir, from_name, None), (to_dir, to_name, Some(ino))]);
         Ok(())
