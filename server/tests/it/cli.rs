@@ -161,6 +161,9 @@ fn sql_mistakes_are_shown_where_they_are() {
     assert_eq!(answers.lines().collect::<Vec<_>>(), ["one", "1"], "it stops at the first mistake");
     let said = stderr(&output);
     assert!(said.contains("^") && said.contains("error: "), "{said}");
+    let mixed = tideline_with(dir.path(), &["sql", "--data-dir", "data"], "select 1 as one;\n\\d\nselect\n 2 as two");
+    let mixed = stdout(&mixed);
+    assert!(mixed.contains(" one") && mixed.contains(" events") && mixed.contains(" two"), "{mixed}");
     let writes = tideline(dir.path(), &["sql", "delete from events", "--data-dir", "data"]);
     assert_eq!(writes.status.code(), Some(1), "{writes:?}");
 }
