@@ -7,10 +7,11 @@
 use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::{cast, concat_batches, max, min};
-use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::datatypes::DataType;
 
+use crate::clock::Micros;
 use crate::error::Result;
 use crate::event::{Seq, day_of, hour_of, index, stored_schema, table_schema};
 
@@ -27,6 +28,7 @@ pub struct Sealed {
     stored: RecordBatch,
     bytes: usize,
     hours: RangeInclusive<i64>,
+    max_event_ts: Option<Micros>,
     table: OnceLock<RecordBatch>,
 }
 
@@ -36,7 +38,13 @@ impl Sealed {
         let last = Seq((first.0 + stored.num_rows() as u64).saturating_sub(1));
         let bytes = batch_bytes(&stored);
         let hours = hours_of(&stored);
-        Self { first, last, stored, bytes, hours, table: OnceLock::new() }
+        let max_event_ts = max(times(&stored, index::EVENT_TS));
+        Self { first, last, stored, bytes, hours, max_event_ts, table: OnceLock::new() }
+    }
+
+    /// The latest event time in it.
+    pub fn max_event_ts(&self) -> Option<Micros> {
+        self.max_event_ts
     }
 
     /// The hours that the rows' times, the corrected and the client's own, lie within.
@@ -85,9 +93,12 @@ impl Sealed {
     }
 }
 
+fn times(batch: &RecordBatch, column: usize) -> &TimestampMicrosecondArray {
+    batch.column(column).as_primitive()
+}
+
 fn hours_of(batch: &RecordBatch) -> RangeInclusive<i64> {
-    let times = |i| batch.column(i).as_primitive::<TimestampMicrosecondType>();
-    let (event, client) = (times(index::EVENT_TS), times(index::CLIENT_TS));
+    let (event, client) = (times(batch, index::EVENT_TS), times(batch, index::CLIENT_TS));
     let low = min(event).into_iter().chain(min(client)).min();
     let high = max(event).into_iter().chain(max(client)).max();
     hour_of(low.unwrap_or(0))..=hour_of(high.unwrap_or(0))
@@ -109,8 +120,7 @@ pub fn to_table(stored: &RecordBatch) -> Result<RecordBatch> {
             _ => Ok(Arc::clone(c)),
         })
         .collect::<Result<Vec<_>>>()?;
-    let times = stored.column(index::EVENT_TS).as_primitive::<TimestampMicrosecondType>();
-    let days: Date32Array = times.values().iter().map(|&t| day_of(t)).collect::<Vec<_>>().into();
+    let days: Date32Array = times(stored, index::EVENT_TS).values().iter().map(|&t| day_of(t)).collect::<Vec<_>>().into();
     columns.push(Arc::new(days));
     Ok(RecordBatch::try_new(table_schema(), columns)?)
 }

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::buffer::Sealed;
 use crate::clock::{Clock, Micros};
 use crate::dead_letters::{DeadLetter, DeadLetters};
-use crate::decode::{self, DecodeContext, Decoded, InputFormat, Rejected};
+use crate::decode::{self, DecodeContext, Decoded, Deriver, InputFormat, Rejected};
 use crate::dedup::{Dedup, Hour, IdHasher, IdSource, Key};
 use crate::error::{Error, Result};
 use crate::event::{NodeId, Seq};
@@ -28,6 +28,9 @@ use crate::wal::WalConfig;
 
 mod maintain;
 mod open;
+mod table;
+
+use table::TableStates;
 
 pub use maintain::{CloseReport, CompactReport, FlushReport, MaintainConfig};
 
@@ -208,6 +211,7 @@ pub struct Engine {
     config: EngineConfig,
     clock: Arc<dyn Clock>,
     node: NodeId,
+    deriver: Arc<Deriver>,
     hasher: IdHasher,
     dedup: Arc<Dedup>,
     dead_letters: Arc<DeadLetters>,
@@ -235,8 +239,7 @@ impl Engine {
         let lock = open::lock(&fs, &config.data_dir)?;
         let node = open::node(&fs, &config.data_dir, clock.now())?;
         let store: Arc<FsStore> = open::store(&fs, &config.data_dir)?;
-        let root = open::table_root(&config.data_dir);
-        let lake = Lake::open(Arc::clone(&store) as _, &root, node.clone(), Arc::clone(&clock), config.lake.clone());
+        let lake = Lake::open(Arc::clone(&store) as _, node.clone(), Arc::clone(&clock), config.lake.clone());
         let lake = Arc::new(lake.await?);
         let at = lake.current();
         let (wal, buffer, last) = open::recover_log(&fs, &config, at.covered)?;
@@ -244,16 +247,15 @@ impl Engine {
         let published = Arc::new(Published::new(at, buffer));
         let dedup = Dedup::new(config.dedup_bytes);
         let sequencer = Sequencer::start(wal, last, &node, Arc::clone(&dedup), Arc::clone(&published))?;
-        let snapshots = {
-            let published = Arc::clone(&published);
-            Arc::new(move || published.load()) as Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>
-        };
-        let query = QueryEngine::new(config.query.clone(), store, snapshots, Arc::clone(&clock))?;
+        let states = TableStates::new(Arc::clone(&published));
+        let source = Arc::new(move || states.current());
+        let query = QueryEngine::new(config.query.clone(), store, source, Arc::clone(&clock))?;
         let engine = Arc::new(Self {
             inflight: Arc::new(Semaphore::new(config.inflight_bytes)),
             decoding: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from))),
             clock,
             node,
+            deriver: Arc::default(),
             hasher: IdHasher::random(),
             dedup,
             dead_letters: Arc::new(dead_letters),
@@ -390,9 +392,9 @@ impl Engine {
 
     async fn decode(&self, body: Bytes, format: InputFormat) -> Result<(Decoded, Vec<Key>)> {
         let context = DecodeContext {
-            received_at: self.clock.now(),
             max_future: self.config.max_future,
             max_event_bytes: self.config.max_event_bytes,
+            ..DecodeContext::new(self.clock.now(), Arc::clone(&self.deriver))
         };
         let hasher = self.hasher.clone();
         let inline = body.len() <= DECODE_INLINE_BYTES;

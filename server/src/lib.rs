@@ -4,6 +4,7 @@
 pub mod config;
 pub mod error;
 pub mod telemetry;
+pub mod traffic;
 pub mod http;
 pub mod app;
 pub mod listen;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::event::day_of;
 use crate::flush::{Pressure, is_due};
+use crate::lake::{Eagerness, Vacuumed};
 
 use super::Engine;
 
@@ -29,8 +30,8 @@ pub struct MaintainConfig {
     pub retention_days: Option<u32>,
     /// How long files stay that the table no longer names, for readers of older versions.
     pub vacuum_after: Duration,
-    /// Lake versions between Delta checkpoints.
-    pub checkpoint_every: u64,
+    /// How often to apply the retention and to vacuum.
+    pub tidy_every: Duration,
 }
 
 impl Default for MaintainConfig {
@@ -39,7 +40,7 @@ impl Default for MaintainConfig {
             every: Duration::from_secs(30),
             retention_days: None,
             vacuum_after: Duration::from_secs(7 * 86_400),
-            checkpoint_every: 50,
+            tidy_every: Duration::from_secs(3600),
         }
     }
 }
@@ -108,8 +109,9 @@ impl Engine {
         if !self.config.maintain.every.is_zero() {
             let weak = Arc::downgrade(self);
             let stop = self.stop.clone();
-            let every = self.config.maintain.every;
+            let MaintainConfig { every, tidy_every, .. } = self.config.maintain.clone();
             runtime.spawn(async move {
+                let mut tidied = Instant::now();
                 loop {
                     tokio::select! {
                         () = tokio::time::sleep(every) => {}
@@ -117,6 +119,10 @@ impl Engine {
                     }
                     let Some(engine) = weak.upgrade() else { return };
                     engine.maintain().await;
+                    if tidied.elapsed() >= tidy_every {
+                        tidied = Instant::now();
+                        engine.tidy().await;
+                    }
                 }
             });
         }
@@ -154,10 +160,14 @@ impl Engine {
         Ok(FlushReport { rows, lake_version: lake.version, lake_seq: lake.covered.0 })
     }
 
-    /// Merges small files until nothing is left to merge.
+    /// Merges small files until nothing is left to merge, today's too.
     pub async fn compact(&self) -> Result<CompactReport> {
+        self.merge(Eagerness::Everything).await
+    }
+
+    async fn merge(&self, eagerness: Eagerness) -> Result<CompactReport> {
         let files_before = self.published.load().lake.files.len();
-        while let Some(lake) = self.lake.compact().await? {
+        while let Some(lake) = self.lake.compact(eagerness).await? {
             self.published.lake_changed(lake);
             if self.stop.is_cancelled() {
                 break;
@@ -179,22 +189,27 @@ impl Engine {
     }
 
     /// Deletes files that the table has not named for long enough. Returns how many.
-    pub async fn vacuum(&self) -> Result<usize> {
+    pub async fn vacuum(&self) -> Result<Vacuumed> {
         self.lake.vacuum(self.config.maintain.vacuum_after).await
     }
 
     async fn maintain(&self) {
-        if let Err(e) = self.compact().await {
+        if let Err(e) = self.merge(Eagerness::Background).await {
             tracing::warn!(error = %e, "compaction failed; it is tried again later");
         }
+        if self.lake.checkpoint_due()
+            && let Err(e) = self.lake.checkpoint().await
+        {
+            tracing::warn!(error = %e, "checkpoint failed; it is tried again later");
+        }
+    }
+
+    async fn tidy(&self) {
         if let Err(e) = self.retain().await {
             tracing::warn!(error = %e, "retention failed; it is tried again later");
         }
         if let Err(e) = self.vacuum().await {
             tracing::warn!(error = %e, "vacuum failed; it is tried again later");
-        }
-        if let Err(e) = self.lake.checkpoint_if_due(self.config.maintain.checkpoint_every).await {
-            tracing::warn!(error = %e, "checkpoint failed; it is tried again later");
         }
     }
 
@@ -206,6 +221,7 @@ impl Engine {
         let flushed = self.flush().await;
         self.sequencer.close().await?;
         let background = self.background.lock().take();
+        self.query.shutdown();
         if let Some(runtime) = background {
             tokio::task::spawn_blocking(move || runtime.shutdown_timeout(STOP_WITHIN))
                 .await
@@ -214,6 +230,17 @@ impl Engine {
         // What came in between the flush and the end of the log stays in the log too.
         let rows_kept_in_log = self.published.load().buffer.rows();
         Ok(CloseReport { rows_kept_in_log, reason: flushed.err().map(|e| e.message) })
+    }
+}
+
+impl Drop for Engine {
+    /// An engine that is dropped without [`Engine::close`] leaves everything as a crash would; the log has it all.
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.query.shutdown();
+        if let Some(runtime) = self.background.lock().take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

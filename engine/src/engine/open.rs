@@ -105,7 +105,7 @@ pub(super) fn table_root(data_dir: &Path) -> PathBuf {
 pub(super) fn store(fs: &Arc<dyn Fs>, data_dir: &Path) -> Result<Arc<FsStore>> {
     let root = table_root(data_dir);
     fs.create_dir_all(&root)?;
-    Ok(Arc::new(FsStore::new(Arc::clone(fs), root)))
+    Ok(Arc::new(FsStore::open(Arc::clone(fs), &root)?))
 }
 
 /// Replays what the lake does not cover into a buffer. Returns the log, the buffer and the last position.

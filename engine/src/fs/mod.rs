@@ -12,6 +12,17 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+pub mod crash;
+pub mod hook;
+pub mod real;
+pub mod sim;
+pub mod store;
+mod upload;
+
+pub use real::RealFs;
+pub use sim::SimFs;
+pub use store::FsStore;
+
 /// A folder's entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -62,7 +73,7 @@ pub trait Fs: Debug + Send + Sync {
     fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
     /// Opens a file.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadFile>>;
-    /// Cuts a file to `len` and syncs it.
+    /// Cuts a file to `len` and syncs it. A writer that has it open goes on at the new end.
     fn truncate(&self, path: &Path, len: u64) -> io::Result<()>;
     /// Gives a file a second name; fails with `AlreadyExists` when that is taken.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -91,10 +102,16 @@ pub trait Fs: Debug + Send + Sync {
 
     /// Creates a folder and those above it, each synced into its parent.
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let parent = path.parent();
         if self.list(path).is_ok() {
-            return Ok(());
+            // It may have been left by a process that was killed before it could sync the parent. A parent we may not
+            // read is one that somebody else made the folder in.
+            return match parent.map(|parent| self.sync_dir(parent)) {
+                Some(Err(e)) if e.kind() != io::ErrorKind::PermissionDenied => Err(e),
+                _ => Ok(()),
+            };
         }
-        if let Some(parent) = path.parent() {
+        if let Some(parent) = parent {
             self.create_dir_all(parent)?;
             self.create_dir(path)?;
             self.sync_dir(parent)?;

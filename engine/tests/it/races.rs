@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tideline_engine::error::Kind;
-use tideline_engine::fs::Fs;
+use tideline_engine::fs::{Entry, Fs, LockGuard, ReadFile, Stat, WriteFile};
 use tideline_engine::fs::hook::{HookFs, Op, When};
-use tideline_engine::fs::sim::SimFs;
+use tideline_engine::fs::sim::{Fault, On, SimFs};
 
-use crate::support::{Event, MARCH_MS, config, ingest, open, open_with, sorted, sql, stored};
+use crate::support::{Event, MARCH_MS, ingest, open, sorted, sql, stored};
 
 /// Holds operations while closed, and counts those that wait.
 #[derive(Default)]
@@ -60,10 +60,7 @@ fn event(id: &str) -> Event {
     Event::new(id, MARCH_MS, 1)
 }
 
-fn hooked(
-    disk: &SimFs,
-    hook: impl Fn(When, Op, &Path) -> io::Result<()> + Send + Sync + 'static,
-) -> Arc<dyn Fs> {
+fn hooked(disk: &SimFs, hook: impl Fn(When, Op, &Path) -> io::Result<()> + Send + Sync + 'static) -> Arc<dyn Fs> {
     Arc::new(HookFs::new(Arc::new(disk.clone()), Arc::new(hook)))
 }
 
@@ -132,12 +129,10 @@ async fn when_the_sync_of_the_original_fails_nobody_is_told_duplicate_and_the_en
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_full_disk_refuses_and_takes_the_same_event_later() {
-    let full = Arc::new(AtomicBool::new(false));
     let disk = SimFs::new();
     let engine = open(Arc::new(disk.clone())).await.unwrap();
     ingest(&engine, &[event("before")]).await.unwrap();
-    full.store(true, Ordering::SeqCst);
-    disk.fail_nth_write(0, io::ErrorKind::StorageFull);
+    disk.fail(Fault::once(On::Write, 1, io::ErrorKind::StorageFull));
     let error = ingest(&engine, &[event("a")]).await.unwrap_err();
     assert_eq!(error.kind, Kind::Busy, "{error}");
     assert_eq!(ingest(&engine, &[event("a")]).await.unwrap().accepted, 1);
@@ -229,15 +224,63 @@ async fn a_copy_of_the_folder_cannot_write_to_the_same_lake() {
     ingest(&engine, &[event("a")]).await.unwrap();
     engine.flush().await.unwrap();
     ingest(&engine, &[event("b")]).await.unwrap();
-    // The lake is the same for both; the copy has a log and a lock of its own.
     let copied = disk.power_loss();
-    let copy = open(Arc::new(copied.clone())).await.unwrap();
-    engine.flush().await.unwrap();
-    drop(engine);
-    copied.replace_dir_from(&disk, Path::new("/data/lake"));
+    let copy = open(Arc::new(SharedLake { own: copied, lake: disk.clone() })).await.unwrap();
     ingest(&copy, &[event("c")]).await.unwrap();
+    engine.flush().await.unwrap();
     let error = copy.flush().await.unwrap_err();
     assert_eq!(error.kind, Kind::Fatal, "{error}");
-    let _ = config();
-    let _ = open_with;
+    assert_eq!(stored(&engine).await.unwrap(), sorted(vec![event("a"), event("b")]));
+}
+
+/// A disk whose folder `lake` is another disk's.
+#[derive(Debug)]
+struct SharedLake {
+    own: SimFs,
+    lake: SimFs,
+}
+
+impl SharedLake {
+    fn of(&self, path: &Path) -> &SimFs {
+        if path.starts_with("/data/lake") { &self.lake } else { &self.own }
+    }
+}
+
+impl Fs for SharedLake {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        self.of(path).create(path)
+    }
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadFile>> {
+        self.of(path).open(path)
+    }
+    fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
+        self.of(path).truncate(path, len)
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.of(to).link(from, to)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.of(to).rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.of(path).remove(path)
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.of(path).create_dir(path)
+    }
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.of(path).remove_dir(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.of(dir).list(dir)
+    }
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        self.of(path).stat(path)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.of(dir).sync_dir(dir)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
+        self.own.lock(path)
+    }
 }

@@ -1,8 +1,17 @@
 //! The command line: `tideline <command>`. Each command is a file beside this one: its arguments, its help with
 //! examples, and `run`.
 
+pub mod check;
+pub mod client;
 pub mod config;
+pub mod demo;
+pub mod export;
+pub mod folder;
+pub mod load;
+pub mod maintain;
 pub mod serve;
+pub mod session;
+pub mod sql;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,9 +33,11 @@ const USAGE: u8 = 2;
     long_about = "Tideline takes events in over HTTP, makes them durable before it acknowledges them, answers SQL over \
                   them at once, and keeps them as a Delta Lake table of Parquet that any notebook opens.",
     after_help = "Examples:\n  \
-                  tideline serve                                    start with the defaults on 127.0.0.1:8080\n  \
-                  tideline serve --listen 127.0.0.1:9000 --data-dir /srv/tideline\n  \
-                  tideline config                                   every setting, its value, where it came from\n\n\
+                  tideline demo                         try it on made-up shop traffic\n  \
+                  tideline serve                        start with the defaults on 127.0.0.1:8080\n  \
+                  tideline load events.ndjson.gz        send it a file of events\n  \
+                  tideline sql                          ask it questions\n  \
+                  tideline config                       every setting, its value, where it came from\n\n\
                   `tideline <command> --help` has examples of each command.",
     propagate_version = true,
     arg_required_else_help = true
@@ -42,6 +53,24 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(serve::ServeArgs),
+    /// Start with made-up shop traffic, to look around
+    #[command(long_about = demo::ABOUT)]
+    Demo(demo::DemoArgs),
+    /// Load files of events: NDJSON, CSV, Parquet
+    #[command(long_about = load::ABOUT)]
+    Load(load::LoadArgs),
+    /// Ask SQL, once or in a conversation
+    #[command(long_about = sql::ABOUT)]
+    Sql(sql::SqlArgs),
+    /// Write events of a span of time into a file
+    #[command(long_about = export::ABOUT)]
+    Export(export::ExportArgs),
+    /// Look whether a data folder is whole; repair its log
+    #[command(long_about = check::ABOUT)]
+    Check(check::CheckArgs),
+    /// Flush, compact, retain or vacuum now
+    #[command(long_about = maintain::ABOUT)]
+    Maintain(maintain::MaintainArgs),
     /// Print every setting, its value and where it came from
     Config(config::ConfigArgs),
 }
@@ -97,6 +126,12 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(args),
+        Command::Load(args) => load::run(&args),
+        Command::Sql(args) => sql::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Maintain(args) => maintain::run(&args),
         Command::Config(args) => config::run(&args),
     };
     match outcome {
@@ -109,7 +144,7 @@ pub fn main() -> ExitCode {
 }
 
 fn is_usage(error: &Error) -> bool {
-    matches!(error.code, "invalid_config" | "unknown_setting" | "address_not_local")
+    matches!(error.code, "invalid_config" | "unknown_setting" | "address_not_local" | "invalid_mapping" | "invalid_url")
 }
 
 /// Prints an error the way every command does: what is wrong, then what to do.

@@ -44,22 +44,31 @@ pub struct ServeArgs {
 pub fn run(args: &ServeArgs) -> Result<ExitCode> {
     let Loaded { config, .. } = args.settings.load()?;
     telemetry::start(&config.log)?;
-    serve(config)
+    serve(config, Embedding::default())
 }
 
-/// Runs the server with these settings until a signal.
-pub fn serve(config: Config) -> Result<ExitCode> {
+/// What a command that runs a server of its own wants of it. The default wants nothing.
+#[derive(Default)]
+pub struct Embedding {
+    /// Called once it listens, instead of the line on standard output.
+    pub ready: Option<Box<dyn FnOnce(SocketAddr) + Send>>,
+    /// Stops it as a signal does.
+    pub stop: CancellationToken,
+}
+
+/// Runs the server with these settings until a signal, or until it is told to stop.
+pub fn serve(config: Config, embedding: Embedding) -> Result<ExitCode> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.http.threads > 0 {
         runtime.worker_threads(config.http.threads);
     }
     let runtime = runtime.thread_name("http").enable_all().build()?;
-    let outcome = runtime.block_on(until_stopped(config));
+    let outcome = runtime.block_on(until_stopped(config, embedding));
     runtime.shutdown_timeout(END_WITHIN);
     outcome
 }
 
-async fn until_stopped(config: Config) -> Result<ExitCode> {
+async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let address = config.listen_addr().map_err(|w| Error::invalid("invalid_config", w.message).with_hint(w.hint))?;
     // The port first: that it is taken should be known before a log is replayed.
@@ -80,9 +89,13 @@ async fn until_stopped(config: Config) -> Result<ExitCode> {
     let stop = CancellationToken::new();
     let server = tokio::spawn(listen::serve(listener, router(state.clone()), config.http.clone(), stop.clone()));
     Note { pid: std::process::id(), url: format!("http://{address}") }.write(&config.data_dir);
-    announce(address);
+    match embedding.ready {
+        Some(ready) => ready(address),
+        None => announce(address),
+    }
     tokio::select! {
         name = signals.next() => tracing::info!("{name}: stopping"),
+        () = embedding.stop.cancelled() => {}
         error = engine.failed() => return Ok(give_up(&error)),
     }
     state.drain();

@@ -41,5 +41,9 @@ pub async fn retain(State(state): State<AppState>) -> Result<Response, Problem> 
 
 /// Deletes files the table no longer names.
 pub async fn vacuum(State(state): State<AppState>) -> Result<Response, Problem> {
-    to_its_end(state, |engine| async move { Ok(json!({ "files_deleted": engine.vacuum().await? })) }).await
+    let work = |engine: Arc<Engine>| async move {
+        let vacuumed = engine.vacuum().await?;
+        Ok(json!({ "files_deleted": vacuumed.files, "bytes_deleted": vacuumed.bytes }))
+    };
+    to_its_end(state, work).await
 }

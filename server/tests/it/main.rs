@@ -3,9 +3,12 @@
 
 mod answers;
 mod app;
+mod cli;
 mod connections;
 mod crash;
+mod data_files;
 mod hostile;
 mod limits;
+mod online_retail;
 mod process;
 mod startup;

@@ -1,0 +1,82 @@
+# Everything a developer does here, by name. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Environments of Python, made on demand from pinned requirements.
+CLIENTS := .venv
+SIDE_BY_SIDE := benches/.venv
+
+# `make bench EVENTS=200000 QUERY_EVENTS=200000` for a short run.
+EVENTS ?= 2000000
+QUERY_EVENTS ?= 20000000
+REPETITIONS ?= 7
+BENCH_FLAGS ?=
+
+.PHONY: help setup demo build test fmt fmt-check lint doc deny unit clients bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## check that the tools are there, and say what is missing
+	@scripts/setup.sh
+
+demo: ## build Tideline and try it on sample shop traffic
+	cargo build --profile demo -p tideline
+	target/demo/tideline demo
+
+build: ## the release build: target/release/tideline
+	cargo build --release -p tideline
+
+# The order is cheap first, and the tests' own closing line last.
+test: setup fmt-check deny lint doc clients unit ## everything CI checks
+
+fmt: ## format the code
+	cargo fmt --all
+
+fmt-check:
+	cargo fmt --all --check
+
+lint: ## clippy, warnings denied
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+deny: ## licences, duplicates and sources of the dependencies
+	@if cargo deny --version > /dev/null 2>&1; then \
+	  cargo deny --locked check bans licenses sources; \
+	else \
+	  echo "cargo-deny is not installed: checking the same deny.toml with scripts/check_dependencies.py"; \
+	  scripts/check_dependencies.py; \
+	fi
+
+unit: ## the Rust tests
+	cargo test --workspace --doc --locked --quiet
+	@scripts/skipped.sh
+	@if cargo nextest --version > /dev/null 2>&1; then \
+	  cargo nextest run --workspace --locked; \
+	else \
+	  echo "cargo-nextest is not installed: running cargo test"; \
+	  cargo test --workspace --all-targets --locked; \
+	fi
+
+clients: $(CLIENTS)/ready ## deltalake, polars and pyarrow read the table while the server writes
+	cargo build -p tideline --locked
+	$(CLIENTS)/bin/python tests/python/open_table.py --tideline target/debug/tideline
+
+bench: $(SIDE_BY_SIDE)/ready ## side by side with DuckDB and chDB; results in benches/results/
+	cargo build --release -p tideline -p tideline-benches
+	$(SIDE_BY_SIDE)/bin/python -m benches.side_by_side \
+	  --events $(EVENTS) --query-events $(QUERY_EVENTS) --repetitions $(REPETITIONS) $(BENCH_FLAGS)
+
+%/.venv/ready: %/requirements.txt
+	scripts/venv.sh $(@D) $<
+
+$(CLIENTS)/ready: tests/python/requirements.txt
+	scripts/venv.sh $(@D) $<
+
+clean: ## remove what `make` made, but not the compiled dependencies
+	rm -rf $(CLIENTS) $(SIDE_BY_SIDE) benches/data .demo-data
+	cargo clean -p tideline -p tideline-engine -p tideline-benches

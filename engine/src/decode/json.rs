@@ -1,0 +1,230 @@
+//! JSON bodies → events: one object, an array, or NDJSON, told apart by looking.
+//!
+//! A body that starts with `[` is an array; one whose text is a single object (over several lines, too) is one event;
+//! anything else is NDJSON. A byte order mark is skipped, lines may end in CRLF, blank lines do not count.
+//!
+//! What is broken costs only itself. A line or an array element that does not parse is rejected with its index. An
+//! array is cut at the commas between its elements before they are parsed, by following quotes and brackets alone; so
+//! a malformed element does not hide the ones after it, and in an array that breaks off, the complete elements count
+//! and the rest is one rejected element, as is text after the closing bracket. Only a body of which nothing at all is
+//! JSON is an error as a whole (`invalid_json`).
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{DecodeContext, Decoded, MAX_DEPTH, Sink};
+use crate::error::{Error, Result};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Decodes a whole body.
+pub(super) fn decode(body: &Bytes, ctx: &DecodeContext) -> Result<Decoded> {
+    let start = if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let all = trimmed(body, start..body.len());
+    if all.is_empty() {
+        return Err(Error::invalid("empty_body", "the body is empty")
+            .with_hint("send one JSON object, a JSON array of them, or one on each line"));
+    }
+    let mut sink = Sink::new(body, ctx);
+    if body[all.start] == b'[' {
+        array(body, all, &mut sink)?;
+    } else if is_one_object(body, &all) {
+        sink.event(all)?;
+    } else {
+        lines(body, all, &mut sink)?;
+    }
+    sink.finish()
+}
+
+/// Whether the body is one object rather than one on each line.
+fn is_one_object(body: &[u8], all: &Range<usize>) -> bool {
+    let is_json = |range: Range<usize>| {
+        depth_within(&body[range.clone()], MAX_DEPTH)
+            && sonic_rs::from_slice::<serde::de::IgnoredAny>(&body[range]).is_ok()
+    };
+    match find_newline(&body[all.clone()]) {
+        None => true,
+        Some(at) => {
+            body[all.start] == b'{' && !is_json(trimmed(body, all.start..all.start + at)) && is_json(all.clone())
+        }
+    }
+}
+
+fn lines(body: &[u8], all: Range<usize>, sink: &mut Sink<'_>) -> Result<()> {
+    let mut at = all.start;
+    while at < all.end {
+        let end = find_newline(&body[at..all.end]).map_or(all.end, |length| at + length);
+        let line = trimmed(body, at..end);
+        if !line.is_empty() {
+            sink.event(line)?;
+        }
+        at = end + 1;
+    }
+    Ok(())
+}
+
+fn array(body: &[u8], all: Range<usize>, sink: &mut Sink<'_>) -> Result<()> {
+    let mut at = all.start + 1;
+    if trimmed(body, at..all.end).len() == 1 && body[all.end - 1] == b']' {
+        return Ok(());
+    }
+    loop {
+        let (end, stop) = element_end(&body[..all.end], at);
+        sink.event(trimmed(body, at..end))?;
+        at = end + 1;
+        match stop {
+            Stop::Comma => {}
+            Stop::Bracket => break,
+            Stop::End => return Ok(()),
+        }
+    }
+    let rest = trimmed(body, at..all.end);
+    if rest.is_empty() { Ok(()) } else { sink.event(rest) }
+}
+
+/// What follows an element of an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Comma,
+    Bracket,
+    End,
+}
+
+/// Where the element that starts at `at` ends: at the first comma or closing bracket outside strings and brackets.
+fn element_end(bytes: &[u8], mut at: usize) -> (usize, Stop) {
+    let mut depth = 0usize;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = string_end(bytes, at + 1),
+            b'{' | b'[' => depth += 1,
+            b']' if depth == 0 => return (at, Stop::Bracket),
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => return (at, Stop::Comma),
+            _ => {}
+        }
+        at += 1;
+    }
+    (bytes.len(), Stop::End)
+}
+
+const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+
+/// The high bit of each byte of `word` that equals `byte`; bits above the first match may be wrong, the lowest is not.
+const fn matches(word: u64, byte: u8) -> u64 {
+    let difference = word ^ (LOW_BITS * byte as u64);
+    difference.wrapping_sub(LOW_BITS) & !difference & HIGH_BITS
+}
+
+/// Where the string that starts at `at` has its closing quote, or the end. Eight bytes at a time.
+fn string_end(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        let stop = match bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+            Some(chunk) => {
+                let word = u64::from_le_bytes(*chunk);
+                let found = matches(word, b'"') | matches(word, b'\\');
+                if found == 0 {
+                    at += 8;
+                    continue;
+                }
+                at + found.trailing_zeros() as usize / 8
+            }
+            None => match bytes.get(at..).and_then(|rest| rest.iter().position(|b| matches!(b, b'"' | b'\\'))) {
+                Some(offset) => at + offset,
+                None => return bytes.len(),
+            },
+        };
+        if bytes[stop] == b'"' {
+            return stop;
+        }
+        at = stop + 2;
+    }
+}
+
+/// Whether brackets nest at most `most` deep. Nearly always settled by counting them.
+pub(super) fn depth_within(bytes: &[u8], most: usize) -> bool {
+    // In chunks small enough for an 8-bit counter, which lets the compiler compare many bytes at once.
+    let opened: usize = bytes
+        .chunks(255)
+        .map(|chunk| usize::from(chunk.iter().fold(0u8, |n, b| n + u8::from(matches!(b, b'{' | b'[')))))
+        .sum();
+    opened <= most || deepest(bytes) <= most
+}
+
+#[cold]
+fn deepest(bytes: &[u8]) -> usize {
+    let (mut at, mut depth, mut deepest) = (0, 0usize, 0);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = string_end(bytes, at + 1),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+        at += 1;
+    }
+    deepest
+}
+
+fn find_newline(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let found = matches(u64::from_le_bytes(*chunk), b'\n');
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    bytes[at..].iter().position(|&b| b == b'\n').map(|offset| at + offset)
+}
+
+/// The range without the white space of JSON at its ends.
+fn trimmed(body: &[u8], range: Range<usize>) -> Range<usize> {
+    let is_space = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
+    let Range { mut start, mut end } = range;
+    while start < end && is_space(&body[start]) {
+        start += 1;
+    }
+    while start < end && is_space(&body[end - 1]) {
+        end -= 1;
+    }
+    start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn words_find_what_bytes_find(text in "[a\"\\\\\n]{0,40}", from in 0usize..40) {
+            let bytes = text.as_bytes();
+            prop_assert_eq!(find_newline(bytes), bytes.iter().position(|&b| b == b'\n'));
+            let from = from.min(bytes.len());
+            let mut at = from;
+            let naive = loop {
+                match bytes.get(at) {
+                    None => break bytes.len(),
+                    Some(b'"') => break at,
+                    Some(b'\\') => at += 2,
+                    Some(_) => at += 1,
+                }
+            };
+            prop_assert_eq!(string_end(bytes, from), naive);
+        }
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_strings() {
+        assert!(depth_within(br#"{"a":"[[[[[["}"#, 1));
+        assert!(depth_within(b"[[],[],[],[],[]]", 2));
+        assert!(!depth_within(b"[[],[[]]]", 2));
+        assert!(!depth_within(&b"[".repeat(1_000_000), MAX_DEPTH));
+        // 256 brackets in one chunk would wrap an 8-bit counter.
+        assert!(!depth_within(&b"{".repeat(256), 10));
+    }
+}

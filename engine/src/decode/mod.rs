@@ -1,0 +1,258 @@
+//! Bytes of a request → typed rows. The first step of the data path: what leaves here as a batch is valid, complete
+//! and typed, and is what the write-ahead log keeps.
+//!
+//! [`decode`] takes a body (already decompressed) and answers with a batch of the accepted events in the order they
+//! were sent, and the reason for each of the others: one event's error never costs its neighbours. Why an event can be
+//! rejected is listed in [`crate::validate::code`].
+//!
+//! The parts: [`json`] cuts a body into events; [`object`] reads one event's fields into a
+//! [`Row`](crate::validate::Row) that borrows from the body; [`crate::validate`] judges it; [`derive`] fills in what
+//! the client left out; [`builders`] appends it to the batch. [`arrow`] turns Arrow input into the same rows.
+//!
+//! An event without an `event_id` gets one derived from its content: `c_` and the 32 hex digits of SipHash-2-4-128,
+//! under the key [`CONTENT_KEY`], of the event's text exactly as sent (for Arrow, of the row as JSON: the columns in
+//! the batch's order, nulls left out). So a retry of the same bytes is the same event.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::arrow::array::RecordBatch;
+use bytes::Bytes;
+use siphasher::sip128::SipHasher24;
+
+use crate::clock::Micros;
+use crate::error::{Error, Kind, Result};
+use crate::validate::{self, Limits, Reject, Row, code, text};
+
+mod arrow;
+mod arrow_values;
+mod builders;
+mod channel;
+mod derive;
+mod items;
+mod json;
+mod names;
+mod number;
+mod object;
+mod properties;
+mod raw;
+mod time;
+
+use builders::Builders;
+pub use derive::{Agent, Deriver};
+use object::ObjectReader;
+
+/// How deep objects and arrays may nest in an event, the event itself included.
+pub const MAX_DEPTH: usize = 64;
+
+/// The key of the hash that derives an `event_id` from an event's content. Part of the format: never change it.
+pub const CONTENT_KEY: [u8; 16] = *b"tideline.event.1";
+
+/// Bytes an event takes at least, for the first size of the builders.
+const TYPICAL_EVENT_BYTES: usize = 384;
+
+/// How the bytes of a body are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputFormat {
+    /// An object, an array of them, or one on each line: told apart by looking.
+    Json,
+    /// An Arrow IPC stream.
+    ArrowStream,
+}
+
+/// An event that was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Which of the request's events, from 0.
+    pub index: usize,
+    /// The field, as the canonical column name (`items[2].price` inside items); empty when it is the event as a whole.
+    pub field: Cow<'static, str>,
+    /// One of [`crate::validate::code`].
+    pub code: &'static str,
+    /// One sentence for people: what is wrong and what to send.
+    pub message: String,
+    /// The event as it was sent (a row of Arrow input as JSON).
+    pub original: Bytes,
+}
+
+/// What a body held.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The accepted events, in the order they were sent: [`crate::event::client_schema`].
+    pub batch: RecordBatch,
+    /// For each row of the batch, which of the request's events it is.
+    pub rows: Vec<u32>,
+    /// The others, in the order they were sent.
+    pub rejected: Vec<Rejected>,
+    /// How many events the body held: accepted and rejected.
+    pub total: usize,
+}
+
+/// What decoding needs besides the body.
+#[derive(Debug, Clone)]
+pub struct DecodeContext {
+    /// When the request came in; becomes the column of that name.
+    pub received_at: Micros,
+    /// How far ahead of `received_at` an `event_ts` may be.
+    pub max_future: Duration,
+    /// The largest event as text, in bytes; a larger one is rejected by itself.
+    pub max_event_bytes: usize,
+    /// The most events in a body; a body with more is refused as a whole.
+    pub max_events: usize,
+    /// The most bytes that Arrow input may grow to as rows (dictionaries unpacked); beyond, it is refused as a whole.
+    pub max_decoded_bytes: usize,
+    /// Sizes of single fields.
+    pub limits: Limits,
+    /// Derives what clients leave out. Share one.
+    pub deriver: Arc<Deriver>,
+}
+
+impl DecodeContext {
+    /// With the default limits: 5 minutes ahead, 1 MiB an event, 250,000 events, 512 MiB as rows.
+    pub fn new(received_at: Micros, deriver: Arc<Deriver>) -> Self {
+        Self {
+            received_at,
+            max_future: Duration::from_secs(5 * 60),
+            max_event_bytes: 1024 * 1024,
+            max_events: 250_000,
+            max_decoded_bytes: 512 * 1024 * 1024,
+            limits: Limits::default(),
+            deriver,
+        }
+    }
+
+    fn latest(&self) -> Micros {
+        self.received_at.saturating_add(i64::try_from(self.max_future.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Reads a body's events.
+///
+/// # Errors
+///
+/// Only where the body cannot be read as a whole, all of kind `Invalid` unless said otherwise: `empty_body`;
+/// `invalid_json` where nothing in it is JSON; `invalid_arrow`, `missing_column`, `unsupported_type` and
+/// `compressed_arrow` for Arrow input; `too_many_events` and `too_large` (kind `TooLarge`) beyond a limit.
+pub fn decode(body: &Bytes, format: InputFormat, ctx: &DecodeContext) -> Result<Decoded> {
+    // Arrow's string columns are indexed by 32 bits; no column holds more than the body does.
+    if body.len() >= MAX_BODY_BYTES {
+        return Err(Error::new(Kind::TooLarge, "too_large", "the body has more than 1 GiB")
+            .with_hint("split it into several requests"));
+    }
+    match format {
+        InputFormat::Json => json::decode(body, ctx),
+        InputFormat::ArrowStream => arrow::decode(body, ctx),
+    }
+}
+
+const MAX_BODY_BYTES: usize = 1 << 30;
+
+/// Takes the events of one body, one after the other.
+struct Sink<'b> {
+    body: &'b Bytes,
+    ctx: &'b DecodeContext,
+    /// Whether the body as a whole is UTF-8, so that its parts need no look.
+    text: Option<&'b str>,
+    latest: Micros,
+    reader: ObjectReader<'b>,
+    builders: Builders,
+    rows: Vec<u32>,
+    rejected: Vec<Rejected>,
+    total: usize,
+    /// Whether anything was JSON, or looked like an object that only its encoding spoils.
+    any_json: bool,
+}
+
+impl<'b> Sink<'b> {
+    fn new(body: &'b Bytes, ctx: &'b DecodeContext) -> Self {
+        Self {
+            body,
+            ctx,
+            text: std::str::from_utf8(body).ok(),
+            latest: ctx.latest(),
+            reader: ObjectReader::default(),
+            builders: Builders::with_capacity((body.len() / TYPICAL_EVENT_BYTES).min(ctx.max_events)),
+            rows: Vec::new(),
+            rejected: Vec::new(),
+            total: 0,
+            any_json: false,
+        }
+    }
+
+    /// Takes the event whose text stands in this range of the body. An error refuses the whole body.
+    fn event(&mut self, range: Range<usize>) -> Result<()> {
+        if self.total >= self.ctx.max_events {
+            return Err(Error::new(
+                Kind::TooLarge,
+                "too_many_events",
+                format!("the body has more than {} events", self.ctx.max_events),
+            )
+            .with_hint("split it into several requests"));
+        }
+        let index = self.total;
+        self.total += 1;
+        match self.try_event(range.clone()) {
+            Ok(()) => {
+                self.any_json = true;
+                self.rows.push(u32::try_from(index).map_err(|_| Error::internal("more than 2^32 events in a body"))?);
+            }
+            Err(reject) => {
+                self.any_json |= match reject.code {
+                    code::INVALID_JSON => false,
+                    code::INVALID_UTF8 => self.body[range.start] == b'{',
+                    _ => true,
+                };
+                let Reject { field, code, message } = reject;
+                self.rejected.push(Rejected { index, field, code, message, original: self.body.slice(range) });
+            }
+        }
+        Ok(())
+    }
+
+    fn try_event(&mut self, range: Range<usize>) -> Result<(), Reject> {
+        let bytes = &self.body[range.clone()];
+        if bytes.len() > self.ctx.max_event_bytes {
+            let message = format!("the event has {} bytes; the limit is {}", bytes.len(), self.ctx.max_event_bytes);
+            return Err(Reject::event(code::EVENT_TOO_LARGE, message));
+        }
+        // The range begins and ends at ASCII characters or the body's ends, so on character boundaries.
+        let event = match self.text.and_then(|text| text.get(range)) {
+            Some(event) => event,
+            None => std::str::from_utf8(bytes)
+                .map_err(|e| Reject::event(code::INVALID_UTF8, format!("the event is not UTF-8: {e}")))?,
+        };
+        if !json::depth_within(bytes, MAX_DEPTH) {
+            let message = format!("the event nests objects and arrays more than {MAX_DEPTH} deep");
+            return Err(Reject::event(code::TOO_DEEP, message));
+        }
+        self.reader.read(event)?;
+        validate::validate(&self.reader.row, &self.ctx.limits, self.latest)?;
+        let ObjectReader { row, page_url, .. } = &mut self.reader;
+        self.ctx.deriver.fill(row, page_url.as_deref(), &self.ctx.limits);
+        identify(row, event);
+        self.builders.append(row).ok_or_else(|| Reject::event(code::MISSING_FIELD, "a required field is missing"))
+    }
+
+    fn finish(self) -> Result<Decoded> {
+        if self.total > 0 && !self.any_json {
+            let first = self.rejected.first().map_or("", |rejected| rejected.message.as_str());
+            return Err(Error::invalid("invalid_json", format!("nothing in the body is a JSON event: {first}"))
+                .with_hint("send one JSON object, a JSON array of them, or one on each line, as UTF-8"));
+        }
+        let batch = self.builders.finish(self.ctx.received_at)?;
+        Ok(Decoded { batch, rows: self.rows, rejected: self.rejected, total: self.total })
+    }
+}
+
+/// Gives an event without an id one that its content determines.
+fn identify(row: &mut Row<'_>, event: &str) {
+    if row.text[text::EVENT_ID].is_none() {
+        let hash = SipHasher24::new_with_key(&CONTENT_KEY).hash(event.as_bytes());
+        row.text[text::EVENT_ID] = Some(Cow::Owned(format!("c_{:032x}", hash.as_u128())));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! SQL out: a stranger's text becomes a stream of batches, within limits.
+//!
+//! ```text
+//! text ─▶ guard ─▶ plan (functions, tables: session) ─▶ bind params ─▶ run on threads of its own ─▶ stream ─▶ encode
+//!                       └─▶ `events` = lake ∪ buffer (events, prune, shortcut, order)
+//! ```
+//!
+//! Every limit ends in a clear error: text and operators ([`guard`]), what functions make (`functions`), memory and
+//! spill (`session`), time, concurrency (`limits`). A panic in an operator costs its query only.
+
+mod concat;
+mod errors;
+mod events;
+mod functions;
+mod guard;
+mod limits;
+mod order;
+mod params;
+mod prune;
+mod run;
+mod runtime;
+mod session;
+mod shortcut;
+mod stats;
+pub mod encode;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::execution::SessionState;
+use object_store::ObjectStore;
+use tokio_util::sync::CancellationToken;
+
+pub use events::{ScanFile, TABLE, TableState};
+pub use run::{Freshness, QueryOutput, QueryStream};
+pub use stats::QueryStats;
+
+use crate::clock::Clock;
+use crate::error::{Error, Kind, Result};
+use guard::TextLimits;
+use limits::Admission;
+use runtime::QueryRuntime;
+
+/// Where a query gets the table's state from: called once a query.
+pub type StateSource = Arc<dyn Fn() -> Result<Arc<TableState>> + Send + Sync>;
+
+/// The limits of queries and what they may use.
+#[derive(Debug, Clone)]
+pub struct QueryConfig {
+    /// Threads that plan and run queries; also how many parts a large query is split into.
+    pub threads: usize,
+    /// Memory all queries together may hold in operators. The process takes up to about three times as much.
+    pub memory_bytes: usize,
+    /// Bytes all queries together may spill to disk.
+    pub spill_bytes: u64,
+    /// Where they spill; without it nothing is spilled and large sorts fail instead.
+    pub spill_dir: Option<PathBuf>,
+    /// The longest text.
+    pub max_text_bytes: usize,
+    /// The most operators, keywords that chain, and set operations in one text.
+    pub max_operators: usize,
+    /// The longest a query may run, also when it asks for more.
+    pub timeout: Duration,
+    /// Queries running at once.
+    pub max_concurrent: usize,
+    /// Queries waiting for their turn.
+    pub max_waiting: usize,
+    /// The longest one waits for its turn.
+    pub max_wait: Duration,
+}
+
+impl Default for QueryConfig {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            threads,
+            memory_bytes: 512 << 20,
+            spill_bytes: 4 << 30,
+            spill_dir: None,
+            max_text_bytes: 64 << 10,
+            max_operators: 500,
+            timeout: Duration::from_secs(60),
+            max_concurrent: (threads * 4).max(8),
+            max_waiting: 64,
+            max_wait: Duration::from_secs(5),
+        }
+    }
+}
+
+/// One query.
+#[derive(Debug, Clone, Default)]
+pub struct QueryRequest {
+    /// One statement that reads.
+    pub sql: String,
+    /// Values of `$name` and `$1` (by their names without the dollar sign).
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// How long it may run; the configured limit when absent or longer.
+    pub timeout: Option<Duration>,
+    /// The most rows that leave; [`QueryStats::truncated`] says whether there were more.
+    pub limit: Option<usize>,
+}
+
+impl QueryRequest {
+    /// A query of text alone.
+    pub fn new(sql: impl Into<String>) -> Self {
+        Self { sql: sql.into(), ..Self::default() }
+    }
+}
+
+/// Plans and runs queries. Cheap to share behind an `Arc`.
+pub struct QueryEngine {
+    config: QueryConfig,
+    template: Arc<SessionState>,
+    source: StateSource,
+    clock: Arc<dyn Clock>,
+    admission: Arc<Admission>,
+    runtime: parking_lot::Mutex<QueryRuntime>,
+}
+
+impl std::fmt::Debug for QueryEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryEngine").field("config", &self.config).field("running", &self.running()).finish()
+    }
+}
+
+impl QueryEngine {
+    /// Starts the query threads. File paths in the states are relative to `store`.
+    ///
+    /// # Errors
+    /// When the spill folder cannot be used or threads cannot be started.
+    pub fn new(
+        config: QueryConfig,
+        store: Arc<dyn ObjectStore>,
+        source: StateSource,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let template = Arc::new(session::template(&config, store)?);
+        let runtime = QueryRuntime::new(config.threads)?;
+        let admission = Admission::new(config.max_concurrent, config.max_waiting, config.max_wait);
+        Ok(Self {
+            config,
+            template,
+            source,
+            clock,
+            admission: Arc::new(admission),
+            runtime: parking_lot::Mutex::new(runtime),
+        })
+    }
+
+    /// Plans a query and starts it. Rows come through the output's stream; dropping that cancels the query.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the query, and every limit, as codes of [`Error`].
+    pub async fn query(&self, request: QueryRequest) -> Result<QueryOutput> {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let cancel = CancellationToken::new();
+        let slot = self.admission.enter(&id, &cancel).await?;
+        let handle = self.runtime.lock().handle().cloned();
+        let handle = handle.ok_or_else(|| Error::new(Kind::Busy, "shutting_down", "the server is stopping"))?;
+        let timeout = request.timeout.map_or(self.config.timeout, |t| t.min(self.config.timeout));
+        let job = run::Job {
+            id,
+            request,
+            template: Arc::clone(&self.template),
+            source: Arc::clone(&self.source),
+            now: self.clock.now(),
+            limits: TextLimits { max_bytes: self.config.max_text_bytes, max_operators: self.config.max_operators },
+            cancel,
+        };
+        run::start(job, slot, &handle, timeout).await
+    }
+
+    /// Cancels a running query; false when there is none of that id.
+    pub fn cancel(&self, id: &str) -> bool {
+        self.admission.cancel(id)
+    }
+
+    /// How many queries run.
+    pub fn running(&self) -> usize {
+        self.admission.running()
+    }
+
+    /// Cancels what runs and admits no more.
+    pub fn shutdown(&self) {
+        self.admission.close();
+        self.runtime.lock().shutdown();
+    }
+}
+
+#[cfg(test)]
+mod tests;

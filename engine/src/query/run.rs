@@ -1,0 +1,354 @@
+//! One query's life: planned and driven on the query threads, read as a stream anywhere, stopped from either end.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::common::TableReference;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::events::{Pinned, TABLE, TableState};
+use super::guard::{self, TextLimits};
+use super::limits::Slot;
+use super::stats::QueryStats;
+use super::{QueryRequest, StateSource, errors, params, prune, session};
+use crate::clock::Micros;
+use crate::error::{Error, Kind, Result};
+
+/// Batches made ahead of the reader.
+const BATCHES_AHEAD: usize = 4;
+
+/// How current an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freshness {
+    /// Until when events are in it.
+    pub through: Option<Micros>,
+    /// The lake's version it was read at.
+    pub lake_version: i64,
+    /// Rows that came from the buffer's view.
+    pub buffered_rows: usize,
+}
+
+/// A query that has been planned and runs.
+#[derive(Debug)]
+pub struct QueryOutput {
+    /// Its id, for cancelling.
+    pub id: String,
+    /// The columns of the stream; names are unique.
+    pub schema: SchemaRef,
+    /// Its rows. Dropping it cancels the query.
+    pub stream: QueryStream,
+    /// What state it was answered from.
+    pub freshness: Freshness,
+    /// What it has read so far.
+    pub stats: Arc<QueryStats>,
+}
+
+/// A query about to start.
+pub(super) struct Job {
+    pub(super) id: String,
+    pub(super) request: QueryRequest,
+    pub(super) template: Arc<SessionState>,
+    pub(super) source: StateSource,
+    pub(super) now: Micros,
+    pub(super) limits: TextLimits,
+    pub(super) cancel: CancellationToken,
+}
+
+struct Ready {
+    schema: SchemaRef,
+    freshness: Freshness,
+}
+
+/// Starts `job` on the query threads and waits until it is planned.
+///
+/// Time is kept here, on the caller's runtime: a query that never yields would starve the timers of its own.
+pub(super) async fn start(job: Job, slot: Slot, threads: &Handle, timeout: Duration) -> Result<QueryOutput> {
+    let mut deadline = Box::pin(tokio::time::sleep(timeout));
+    let stats = Arc::new(QueryStats::new());
+    let id = job.id.clone();
+    let cancel = job.cancel.clone();
+    let (ready, planned) = oneshot::channel();
+    let (rows, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let task = threads.spawn(drive(job, slot, ready, rows, Arc::clone(&stats)));
+    let stop = StopOnDrop { task: task.abort_handle(), cancel: cancel.clone() };
+    let Ready { schema, freshness } = tokio::select! {
+        biased;
+        planned = planned => match planned {
+            Ok(planned) => planned?,
+            Err(_dropped) if cancel.is_cancelled() => return Err(cancelled()),
+            Err(_dropped) => return Err(failed()),
+        },
+        () = cancel.cancelled() => return Err(cancelled()),
+        () = &mut deadline => return Err(timed_out(timeout)),
+    };
+    let stream = QueryStream {
+        schema: Arc::clone(&schema),
+        rows: receiver,
+        deadline,
+        timeout,
+        cancelled: Box::pin(cancel.cancelled_owned()),
+        stats: Arc::clone(&stats),
+        ended: false,
+        _stop: stop,
+    };
+    Ok(QueryOutput { id, schema, stream, freshness, stats })
+}
+
+fn cancelled() -> Error {
+    Error::new(Kind::Cancelled, "cancelled", "the query was cancelled")
+}
+
+fn timed_out(timeout: Duration) -> Error {
+    let seconds = timeout.as_secs_f64();
+    Error::new(Kind::Timeout, "query_timeout", format!("the query ran longer than its {seconds} s"))
+        .with_hint("narrow the time range (WHERE event_ts >= …), or ask for more time if the server allows it")
+}
+
+fn failed() -> Error {
+    Error::internal("the query failed unexpectedly")
+        .with_hint("this is a defect of the server; its log has the details")
+}
+
+/// Stops the driver when the reader goes away.
+#[derive(Debug)]
+struct StopOnDrop {
+    task: AbortHandle,
+    cancel: CancellationToken,
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        self.task.abort();
+    }
+}
+
+/// A query's rows.
+#[derive(Debug)]
+pub struct QueryStream {
+    schema: SchemaRef,
+    rows: mpsc::Receiver<Result<RecordBatch>>,
+    deadline: Pin<Box<tokio::time::Sleep>>,
+    timeout: Duration,
+    cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
+    stats: Arc<QueryStats>,
+    ended: bool,
+    _stop: StopOnDrop,
+}
+
+impl QueryStream {
+    /// The columns.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn end(&mut self, last: Option<Error>) -> Poll<Option<Result<RecordBatch>>> {
+        self.ended = true;
+        self.stats.finish();
+        Poll::Ready(last.map(Err))
+    }
+}
+
+impl Stream for QueryStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match self.rows.poll_recv(cx) {
+            Poll::Ready(None) if self.stats.finished.load(Ordering::Acquire) => return self.end(None),
+            Poll::Ready(Some(Err(error))) => return self.end(Some(error)),
+            Poll::Ready(None) if self.cancelled.as_mut().poll(cx).is_ready() => return self.end(Some(cancelled())),
+            Poll::Ready(None) => return self.end(Some(failed())),
+            // Rows that are there still end with the time: a slow reader must not hold the query's memory for ever.
+            Poll::Ready(Some(Ok(batch)))
+                if !self.deadline.is_elapsed() && !self.cancelled.as_mut().poll(cx).is_ready() =>
+            {
+                return Poll::Ready(Some(Ok(batch)));
+            }
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        if self.cancelled.as_mut().poll(cx).is_ready() {
+            return self.end(Some(cancelled()));
+        }
+        if self.deadline.as_mut().poll(cx).is_ready() {
+            let error = timed_out(self.timeout);
+            return self.end(Some(error));
+        }
+        Poll::Pending
+    }
+}
+
+/// Runs on the query threads; holds the slot for as long as anything of the query runs.
+async fn drive(
+    job: Job,
+    slot: Slot,
+    ready: oneshot::Sender<Result<Ready>>,
+    rows: mpsc::Sender<Result<RecordBatch>>,
+    stats: Arc<QueryStats>,
+) {
+    let cancel = job.cancel.clone();
+    let mut ready = Some(ready);
+    let work = AssertUnwindSafe(execute(job, &mut ready, &rows, &stats)).catch_unwind();
+    let result = match cancel.run_until_cancelled(work).await {
+        None => Err(cancelled()),
+        Some(Ok(result)) => result,
+        Some(Err(_panic)) => {
+            tracing::error!("a query panicked; only that query failed");
+            Err(failed())
+        }
+    };
+    stats.finish();
+    match (result, ready) {
+        (Ok(()), _) => stats.finished.store(true, Ordering::Release),
+        (Err(error), Some(ready)) => drop(ready.send(Err(error))),
+        (Err(error), None) => drop(rows.send(Err(error)).await),
+    }
+    drop(slot);
+}
+
+async fn execute(
+    job: Job,
+    ready: &mut Option<oneshot::Sender<Result<Ready>>>,
+    rows: &mpsc::Sender<Result<RecordBatch>>,
+    stats: &QueryStats,
+) -> Result<()> {
+    let state = (job.source)()?;
+    let freshness =
+        Freshness { through: state.through, lake_version: state.lake_version, buffered_rows: state.buffered_rows() };
+    let (session, plan) = plan(&job, state).await?;
+    *stats.plan.lock() = Some(Arc::clone(&plan));
+    let schema = unique_names(&plan.schema());
+    let mut stream = execute_stream(plan, session.task_ctx()).map_err(errors::from_datafusion)?;
+    drop(session);
+    if let Some(ready) = ready.take()
+        && ready.send(Ok(Ready { schema: Arc::clone(&schema), freshness })).is_err()
+    {
+        return Err(cancelled());
+    }
+    let mut left = job.request.limit.unwrap_or(usize::MAX);
+    while let Some(batch) = stream.next().await {
+        let mut batch = renamed(batch.map_err(errors::from_datafusion)?, &schema)?;
+        if batch.num_rows() == 0 {
+            continue;
+        }
+        if batch.num_rows() > left {
+            stats.truncated.store(true, Ordering::Relaxed);
+            batch = batch.slice(0, left);
+        }
+        left -= batch.num_rows();
+        let last = stats.truncated.load(Ordering::Relaxed);
+        if batch.num_rows() > 0 && rows.send(Ok(batch)).await.is_err() {
+            return Err(cancelled());
+        }
+        if last {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// From text to a plan that can run.
+async fn plan(job: &Job, state: Arc<TableState>) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
+    let mut session = (*job.template).clone();
+    let tables = session
+        .schema_for_ref(TableReference::bare(TABLE))
+        .map(|schema| schema.table_names())
+        .map_err(errors::from_datafusion)?;
+    let statement = guard::check(&job.request.sql, job.limits, &tables)?;
+    session.mark_start_execution();
+    session.execution_props_mut().query_execution_start_time = chrono::DateTime::from_timestamp_micros(job.now);
+    session.config_mut().set_extension(Arc::new(Pinned(Arc::clone(&state))));
+    let logical = session.statement_to_plan(statement).await.map_err(errors::from_datafusion)?;
+    let logical = params::bind(logical, &job.request.params)?;
+    let logical = limited(logical, job.request.limit)?;
+    let logical = session.optimize(&logical).map_err(errors::from_datafusion)?;
+    if rows_to_read(&logical, &state, &session) < session::SMALL_ROWS {
+        session.config_mut().options_mut().execution.target_partitions = 1;
+    }
+    let planner = Arc::clone(session.query_planner());
+    let physical = planner.create_physical_plan(&logical, &session).await.map_err(errors::from_datafusion)?;
+    Ok((session, physical))
+}
+
+/// One row more than the limit, so that it is known whether there were more.
+fn limited(plan: LogicalPlan, limit: Option<usize>) -> Result<LogicalPlan> {
+    let Some(limit) = limit else {
+        return Ok(plan);
+    };
+    if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)) {
+        return Ok(plan);
+    }
+    LogicalPlanBuilder::from(plan)
+        .limit(0, Some(limit.saturating_add(1)))
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(errors::from_datafusion)
+}
+
+/// The rows a plan will read after pruning: what decides between one core and all.
+fn rows_to_read(plan: &LogicalPlan, state: &TableState, session: &SessionState) -> usize {
+    let mut rows = 0usize;
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && scan.table_name.table() == TABLE
+        {
+            // Without the table's name, as the scan itself gets them: what is found is found there again.
+            let filters = unnormalize_cols(scan.filters.iter().cloned());
+            let files = prune::select(state, session, &filters).map_or(usize::MAX, |selected| selected.rows());
+            rows = rows.saturating_add(files).saturating_add(state.buffered_rows());
+        } else if node.inputs().is_empty() {
+            // Series and values: not known, and cheap to be wrong about.
+            rows = rows.saturating_add(1);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    rows
+}
+
+/// A join of a table with itself has columns of one name twice; JSON and Parquet cannot.
+fn unique_names(schema: &SchemaRef) -> SchemaRef {
+    let mut seen = HashSet::new();
+    if schema.fields().iter().all(|field| seen.insert(field.name().clone())) {
+        return Arc::clone(schema);
+    }
+    let mut taken: HashSet<String> = HashSet::new();
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let mut name = field.name().clone();
+            let mut n = 2;
+            while !taken.insert(name.clone()) {
+                name = format!("{}_{n}", field.name());
+                n += 1;
+            }
+            field.as_ref().clone().with_name(name)
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn renamed(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    if Arc::ptr_eq(&batch.schema(), schema) {
+        return Ok(batch);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options).or_else(|_| Ok(batch))
+}

@@ -1,0 +1,66 @@
+//! The threads queries run on: apart from ingest and HTTP, with deep stacks, at a lower priority.
+//!
+//! A query that never yields starves the timers of the runtime it runs on, and planning recurses deeply; both must
+//! not reach the threads that acknowledge events.
+
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::error::Result;
+
+/// Planning recurses once per operator of an expression; the guard admits a few hundred operators.
+const STACK_BYTES: usize = 32 * 1024 * 1024;
+/// Added to the niceness of query threads, so that the write-ahead log's thread is scheduled first.
+const NICENESS: i32 = 5;
+/// Threads for blocking file reads.
+const BLOCKING_THREADS: usize = 32;
+
+/// A tokio runtime of its own, shut down without waiting when dropped.
+#[derive(Debug)]
+pub(super) struct QueryRuntime(Option<Runtime>);
+
+impl QueryRuntime {
+    /// Starts `threads` workers.
+    pub(super) fn new(threads: usize) -> Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_name("query")
+            .thread_stack_size(STACK_BYTES)
+            .thread_keep_alive(Duration::from_secs(60))
+            .on_thread_start(yield_to_others)
+            .enable_all()
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Where to spawn; `None` after [`Self::shutdown`].
+    pub(super) fn handle(&self) -> Option<&Handle> {
+        self.0.as_ref().map(Runtime::handle)
+    }
+
+    /// Stops the workers without waiting for them (a runtime must not be dropped inside another).
+    pub(super) fn shutdown(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for QueryRuntime {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+/// Lowers the calling thread's priority. On Linux niceness belongs to the thread; elsewhere it is the process's, and
+/// left alone. A refusal only costs the preference.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "the standard library cannot set a thread's priority")]
+    // SAFETY: setpriority takes three integers and touches no memory of ours; 0 names the calling thread.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
+    }
+}

@@ -1,0 +1,89 @@
+//! What a query has read, from its plan's own counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use datafusion::physical_plan::ExecutionPlan;
+use parking_lot::Mutex;
+
+/// What a query has read; final when its stream has ended.
+#[derive(Debug)]
+pub struct QueryStats {
+    started: Instant,
+    pub(super) plan: Mutex<Option<Arc<dyn ExecutionPlan>>>,
+    done: Mutex<Option<Totals>>,
+    pub(super) truncated: AtomicBool,
+    /// Set when all rows were sent: an end without it is a failure.
+    pub(super) finished: AtomicBool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    rows_read: usize,
+    bytes_read: usize,
+    elapsed: Duration,
+}
+
+impl QueryStats {
+    pub(super) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            plan: Mutex::default(),
+            done: Mutex::default(),
+            truncated: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        if let Some(done) = *self.done.lock() {
+            return done;
+        }
+        let mut totals = Totals { elapsed: self.started.elapsed(), ..Totals::default() };
+        if let Some(plan) = self.plan.lock().as_ref() {
+            add_reads(plan, &mut totals);
+        }
+        totals
+    }
+
+    /// Takes the last reading and lets the plan go, and with it the files it pins.
+    pub(super) fn finish(&self) {
+        let totals = self.totals();
+        self.done.lock().get_or_insert(totals);
+        self.plan.lock().take();
+    }
+
+    /// Rows decoded from files and taken from the buffer, before filters; none for what statistics answer.
+    pub fn rows_read(&self) -> usize {
+        self.totals().rows_read
+    }
+
+    /// Bytes read from files.
+    pub fn bytes_read(&self) -> usize {
+        self.totals().bytes_read
+    }
+
+    /// From the start of planning to now, or to the last row.
+    pub fn elapsed(&self) -> Duration {
+        self.totals().elapsed
+    }
+
+    /// Whether there were more rows than the request's limit.
+    pub fn truncated(&self) -> bool {
+        self.truncated.load(Ordering::Relaxed)
+    }
+}
+
+fn add_reads(plan: &Arc<dyn ExecutionPlan>, totals: &mut Totals) {
+    if plan.children().is_empty()
+        && let Some(metrics) = plan.metrics()
+    {
+        totals.rows_read += metrics.output_rows().unwrap_or(0);
+        totals.rows_read += metrics.sum_by_name("pushdown_rows_pruned").map_or(0, |m| m.as_usize());
+        totals.bytes_read += metrics.sum_by_name("bytes_scanned").map_or(0, |m| m.as_usize());
+    }
+    for child in plan.children() {
+        add_reads(child, totals);
+    }
+}

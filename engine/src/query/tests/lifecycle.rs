@@ -1,0 +1,163 @@
+//! A query's life: limits of time and number, cancelling from either end, and what is freed afterwards.
+
+use std::time::Duration;
+
+use super::*;
+
+/// Never ends by itself, and takes no memory.
+const FOREVER: &str = "SELECT count(*) FROM generate_series(1, 9000000) a, generate_series(1, 9000000) b \
+                       WHERE (a.value * b.value) % 7 = 8";
+
+fn forever() -> QueryRequest {
+    QueryRequest::new(FOREVER)
+}
+
+async fn until(what: impl Fn() -> bool) {
+    while !what() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn time_ends() {
+    let engine = Fixture::new().engine();
+    let request = QueryRequest { timeout: Some(Duration::from_millis(100)), ..forever() };
+    let error = rows(&engine, request).await.unwrap_err();
+    assert_eq!((error.kind, error.code), (Kind::Timeout, "query_timeout"));
+    until(|| engine.running() == 0).await;
+    assert_eq!(sql(&engine, "SELECT 1 AS x").await.unwrap(), r#"{"x":1}"#);
+}
+
+#[tokio::test]
+async fn the_configured_time_is_the_most() {
+    let mut fixture = Fixture::new();
+    fixture.config.timeout = Duration::from_millis(100);
+    let engine = fixture.engine();
+    let request = QueryRequest { timeout: Some(Duration::from_secs(3_600)), ..forever() };
+    assert_eq!(rows(&engine, request).await.unwrap_err().code, "query_timeout");
+}
+
+#[tokio::test]
+async fn cancelled_by_id() {
+    let engine = Arc::new(Fixture::new().engine());
+    let mut output = engine.query(forever()).await.unwrap();
+    assert_eq!(engine.running(), 1);
+    assert!(!engine.cancel("nobody"));
+    assert!(engine.cancel(&output.id));
+    let error = output.stream.next().await.unwrap().unwrap_err();
+    assert_eq!((error.kind, error.code), (Kind::Cancelled, "cancelled"));
+    assert!(output.stream.next().await.is_none());
+    until(|| engine.running() == 0).await;
+    assert!(!engine.cancel(&output.id));
+}
+
+#[tokio::test]
+async fn cancelled_by_leaving() {
+    let engine = Fixture::new().engine();
+    let output = engine.query(forever()).await.unwrap();
+    assert_eq!(engine.running(), 1);
+    drop(output);
+    until(|| engine.running() == 0).await;
+}
+
+#[tokio::test]
+async fn too_many_are_refused_and_room_is_made() {
+    let mut fixture = Fixture::new();
+    fixture.config.max_concurrent = 1;
+    fixture.config.max_waiting = 1;
+    fixture.config.max_wait = Duration::from_millis(50);
+    let engine = fixture.engine();
+    let running = engine.query(forever()).await.unwrap();
+    let (a, b) = tokio::join!(sql(&engine, "SELECT 1"), sql(&engine, "SELECT 1"));
+    for refused in [a, b] {
+        let error = refused.unwrap_err();
+        assert_eq!((error.kind, error.code), (Kind::Busy, "too_many_queries"));
+    }
+    drop(running);
+    until(|| engine.running() == 0).await;
+    assert!(sql(&engine, "SELECT 1").await.is_ok());
+}
+
+#[tokio::test]
+async fn rows_are_limited_and_it_is_said() {
+    let engine = Fixture::three_days().await.engine();
+    for (limit, got, truncated) in [(5, 5, true), (30_099, 30_099, true), (30_100, 30_100, false), (0, 0, true)] {
+        let request = QueryRequest { limit: Some(limit), ..QueryRequest::new("SELECT seq FROM events") };
+        let mut output = engine.query(request).await.unwrap();
+        let mut n = 0;
+        while let Some(batch) = output.stream.next().await {
+            n += batch.unwrap().num_rows();
+        }
+        assert_eq!((n, output.stats.truncated()), (got, truncated), "limit {limit}");
+    }
+}
+
+/// A file stays pinned while its rows are read, and is let go with the stream.
+#[tokio::test]
+async fn files_are_pinned_while_they_are_read() {
+    let pin: Arc<dyn Any + Send + Sync> = Arc::new("pin");
+    let mut fixture = Fixture::new();
+    fixture.config.threads = 1;
+    fixture.file(&stored(MARCH, 1_000, 50_000)).await;
+    let file = Arc::into_inner(fixture.files.remove(0)).unwrap();
+    let file = Arc::new(ScanFile { pin: Arc::clone(&pin), ..file });
+    let once = parking_lot::Mutex::new(Some(file));
+    let engine = fixture.engine_from(Arc::new(move || {
+        let files = once.lock().take().into_iter().collect();
+        Ok(Arc::new(TableState::new(files, Vec::new(), 1, None)))
+    }));
+    let mut output = engine.query(QueryRequest::new("SELECT * FROM events")).await.unwrap();
+    assert!(output.stream.next().await.unwrap().unwrap().num_rows() > 0);
+    assert!(Arc::strong_count(&pin) > 1, "the running plan holds its files");
+    while let Some(batch) = output.stream.next().await {
+        batch.unwrap();
+    }
+    until(|| Arc::strong_count(&pin) == 1).await;
+    assert_eq!(output.stats.rows_read(), 50_000, "statistics stay when the plan goes");
+}
+
+#[tokio::test]
+async fn memory_is_bounded() {
+    let mut fixture = Fixture::three_days().await;
+    fixture.config.memory_bytes = 256 << 10;
+    let engine = fixture.engine();
+    let error = sql(&engine, "SELECT event_id, count(*) FROM events GROUP BY event_id ORDER BY 2").await.unwrap_err();
+    assert_eq!((error.kind, error.code), (Kind::TooLarge, "memory_limit"), "{}", error.message);
+    assert!(sql(&engine, "SELECT count(*) FROM events").await.is_ok());
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_spilled_within_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut fixture = Fixture::three_days().await;
+    fixture.config.threads = 1;
+    fixture.config.memory_bytes = 16 << 20;
+    fixture.config.spill_dir = Some(dir.path().to_owned());
+    fixture.config.spill_bytes = 64 << 20;
+    let sorted =
+        "SELECT event_id, page, session_id, user_id FROM events, generate_series(1, 10) ORDER BY event_id, page";
+    let request = QueryRequest::new(sorted);
+    assert_eq!(rows(&fixture.engine(), request.clone()).await.unwrap().lines().count(), 301_000);
+    fixture.config.spill_bytes = 64 << 10;
+    let error = rows(&fixture.engine(), request).await.unwrap_err();
+    assert!(["spill_limit", "memory_limit"].contains(&error.code), "{}: {}", error.code, error.message);
+}
+
+/// A file that is gone is our defect, not the query's; the path stays in the log.
+#[tokio::test]
+async fn a_missing_file_is_internal_and_names_no_path() {
+    let fixture = Fixture::three_days().await;
+    let engine = fixture.engine();
+    fixture.store.delete(&object_store::path::Path::from(fixture.files[0].path.as_str())).await.unwrap();
+    let error = sql(&engine, "SELECT count(page) FROM events").await.unwrap_err();
+    assert_eq!((error.kind, error.code), (Kind::Internal, "internal"));
+    assert!(!error.message.contains("parquet") && !error.message.contains("part-"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_stopped_engine_says_so() {
+    let engine = Fixture::new().engine();
+    engine.shutdown();
+    let error = sql(&engine, "SELECT 1").await.unwrap_err();
+    assert_eq!((error.kind, error.code), (Kind::Busy, "shutting_down"));
+}

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Checks that the tools this project needs are there, and says what to do where one is missing. Installs nothing:
+# `make` itself makes the Python environments it needs from pinned requirements.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=0
+
+need() { # what, why, how to get it
+  printf 'missing: %s (%s)\n         %s\n' "$1" "$2" "$3" >&2
+  missing=1
+}
+
+note() {
+  printf 'note: %s\n' "$1"
+}
+
+wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+if ! command -v cargo > /dev/null; then
+  need "cargo" "builds everything" "https://rustup.rs, then: rustup default $wanted"
+else
+  found=$(rustc --version | awk '{ print $2 }')
+  if [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
+    need "Rust $wanted" "found $found" "rustup update"
+  fi
+  cargo fmt --version > /dev/null 2>&1 || need "rustfmt" "make test" "rustup component add rustfmt"
+  cargo clippy --version > /dev/null 2>&1 || need "clippy" "make test" "rustup component add clippy"
+  cargo nextest --version > /dev/null 2>&1 || note "cargo-nextest is not installed; the tests run with cargo test, \
+one file after another and without a limit of time (cargo install cargo-nextest --locked)"
+fi
+command -v cc > /dev/null || need "a C compiler" "zstd and the TLS library" "apt-get install build-essential"
+if ! command -v python3 > /dev/null; then
+  need "python3" "client checks and benchmarks" "apt-get install python3 python3-venv"
+else
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || need "Python 3.11" "client checks" "a newer python3"
+  python3 -c 'import ensurepip' 2> /dev/null || need "python3-venv" "client checks" "apt-get install python3-venv"
+fi
+
+if [ "$missing" -ne 0 ]; then
+  exit 1
+fi
+echo "tools: all there"
