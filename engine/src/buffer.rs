@@ -195,7 +195,8 @@ pub(crate) mod tests {
 
     /// `rows` rows from `first`, one second apart.
     pub(crate) fn rows(first: u64, rows: usize) -> RecordBatch {
-        let columns = COLUMNS.iter().zip(stored_schema().fields()).map(|(column, field)| -> ArrayRef {
+        let schema = stored_schema();
+        let columns = COLUMNS.iter().zip(schema.fields()).map(|(column, field)| -> ArrayRef {
             let numbers = (0..rows as i64).map(|i| first as i64 + i);
             match column.name {
                 "seq" => Arc::new(Int64Array::from_iter_values(numbers)),

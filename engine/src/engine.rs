@@ -192,7 +192,7 @@ pub struct Status {
     /// Memory of event ids, in bytes.
     pub dedup_bytes: usize,
     /// Events that were not accepted.
-    pub dead_letters: u64,
+    pub dead_letters: usize,
     /// Queries running now.
     pub queries: usize,
     /// How far the system's clock was moved since the start, in milliseconds.

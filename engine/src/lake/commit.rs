@@ -137,8 +137,8 @@ impl Lake {
         for attempt in &tip.attempts {
             // Beyond what was read, an attempt may still land; it stays, and its version stays the next one to write.
             let decided = attempt.landed || attempt.version <= loaded.version;
-            let landed = attempt.landed
-                || decided && self.log.entry(attempt.version).await?.as_ref() == Some(&attempt.commit);
+            let landed =
+                attempt.landed || decided && self.log.entry(attempt.version).await?.as_ref() == Some(&attempt.commit);
             settled.push((decided, landed));
         }
         let mut settled = settled.into_iter();

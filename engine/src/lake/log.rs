@@ -194,7 +194,7 @@ fn check_table(state: &DeltaTableState) -> Result<()> {
         Error::new(Kind::Corrupt, "lake_schema", format!("the Delta table is not Tideline's: {what}"))
             .with_hint("point the data folder at an empty place, or move the folder `lake` aside")
     };
-    if state.metadata().partition_columns() != &[EVENT_DATE.to_owned()] {
+    if state.metadata().partition_columns() != [EVENT_DATE.to_owned()] {
         return Err(refuse(format!("it is partitioned by {:?}", state.metadata().partition_columns())));
     }
     let (found, expected) = (state.schema(), delta_schema()?);

@@ -15,11 +15,11 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use parquet::arrow::async_reader::ParquetRecordBatchStream;
 
+use super::Footer;
 use super::files::LakeFile;
 use super::log::store_error;
 use super::read::{self, Part, StoreReader, damaged};
 use super::writer::Place;
-use super::Footer;
 use crate::error::{Error, Result};
 use crate::event::{index, stored_schema};
 
@@ -77,10 +77,7 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    pub(super) async fn open(
-        store: &Arc<dyn ObjectStore>,
-        inputs: Vec<(Arc<LakeFile>, Arc<Footer>)>,
-    ) -> Result<Self> {
+    pub(super) async fn open(store: &Arc<dyn ObjectStore>, inputs: Vec<(Arc<LakeFile>, Arc<Footer>)>) -> Result<Self> {
         let empty = RecordBatch::new_empty(stored_schema());
         let mut merge = Self { cursors: Vec::new(), heads: BinaryHeap::new() };
         for (file, footer) in inputs {

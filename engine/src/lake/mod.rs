@@ -201,8 +201,7 @@ impl Lake {
             return Ok(self.current());
         }
         let (added, _writing) = self.write_flush(batches, covered).await?;
-        let change =
-            Change { added, removed: Vec::new(), last, operation: log::write_operation(), data_change: true };
+        let change = Change { added, removed: Vec::new(), last, operation: log::write_operation(), data_change: true };
         let mut tip = self.tip().await?;
         if self.covered() != covered {
             return Err(Error::fatal("the lake moved on while a flush was being written"));
@@ -261,8 +260,9 @@ impl Lake {
     ///
     /// Files and row groups without such rows are not read; when there are none this costs no I/O.
     pub async fn read_keys(&self, snapshot: &LakeSnapshot, hours: &BTreeSet<i64>) -> Result<Vec<RecordBatch>> {
-        let files = snapshot.files.iter().filter(|f| read::file_touches(f, hours)).map(Arc::clone);
-        let reads = files.map(|file| async move {
+        let touched = |f: &&Arc<LakeFile>| read::file_touches(f, hours);
+        let files: Vec<_> = snapshot.files.iter().filter(touched).map(Arc::clone).collect();
+        let reads = files.into_iter().map(|file| async move {
             let footer = self.footer(&file).await?;
             let (store, hours) = (Arc::clone(&self.store), hours.clone());
             // Decoding is work for a thread of its own, not for the runtime's.

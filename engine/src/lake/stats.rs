@@ -207,7 +207,11 @@ mod tests {
         let low: String = serde_json::from_str(&json(&value, Bound::Lowest).unwrap()).unwrap();
         let high: String = serde_json::from_str(&json(&value, Bound::Highest).unwrap()).unwrap();
         assert!(low < long && long < high, "{low} {long} {high}");
-        assert_eq!((low.chars().count(), high.chars().count()), (TEXT_CHARS, TEXT_CHARS), "so that it reads as inexact");
+        assert_eq!(
+            (low.chars().count(), high.chars().count()),
+            (TEXT_CHARS, TEXT_CHARS),
+            "so that it reads as inexact"
+        );
         assert_eq!(round_up("short").as_deref(), Some("short"));
         assert_eq!(round_up(&"\u{10ffff}".repeat(33)), None, "no character is above the highest");
         assert_eq!(round_up(&format!("{}\u{d7ff}z", "a".repeat(31))).unwrap().chars().last(), Some('\u{e000}'));

@@ -157,7 +157,8 @@ impl Encoder {
     /// Encodes one row group: the rows of `batches` at `order`.
     pub(super) fn row_group(&mut self, batches: &[RecordBatch], order: &[Place]) -> Result<()> {
         let mut writers = self.columns.create_column_writers(self.row_groups)?.into_iter();
-        let jobs: Vec<Job> = self.leaves.iter().map(|&n| Mutex::new(Some(writers.by_ref().take(n).collect()))).collect();
+        let jobs: Vec<Job> =
+            self.leaves.iter().map(|&n| Mutex::new(Some(writers.by_ref().take(n).collect()))).collect();
         let done: Vec<Mutex<Option<Result<Vec<ArrowColumnChunk>>>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
         let work = || {
             for (column, (job, done)) in jobs.iter().zip(&done).enumerate() {

@@ -113,7 +113,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     check_log(fs.as_ref(), &dir.join("wal"), covered, args.repair, &mut findings)?;
     match DeadLetters::open(fs, &dir.join("dead_letters"), config.dead_letters.max_bytes.0) {
         Ok(letters) => {
-            findings.dead_letters = Some(LetterFindings { count: letters.count(), bytes: letters.bytes() });
+            findings.dead_letters = Some(LetterFindings { count: letters.count() as u64, bytes: letters.bytes() });
         }
         Err(error) => findings.problems.push(error.to_string()),
     }

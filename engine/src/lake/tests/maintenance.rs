@@ -134,6 +134,16 @@ async fn files_being_written_are_not_vacuumed() {
 }
 
 #[tokio::test]
+async fn files_that_another_node_committed_meanwhile_are_not_vacuumed() {
+    let store = memory();
+    let much_later = ManualClock::new(crate::clock::SystemClock::new().now() + 30 * DAY);
+    let (other, lake) = (open(&store, B).await, open_at(&store, A, Arc::new(much_later)).await);
+    append(&other, B, &minutes(1..11, NOON)).await.unwrap();
+    assert_eq!(lake.vacuum(Duration::ZERO).await.unwrap().files, 0);
+    assert_eq!(stored(&store, B).await.len(), 10);
+}
+
+#[tokio::test]
 async fn verify_names_what_is_wrong() {
     let store = memory();
     let lake = open(&store, A).await;

@@ -63,23 +63,35 @@ async fn statistics_are_exact_and_survive_a_restart_and_a_checkpoint() {
 
     let file = &written.files[0];
     assert_eq!(file.time_bounds(index::EVENT_TS), Some((NOON, NOON + 299 * 60_000 * MILLISECOND)));
-    assert_eq!(file.time_bounds(index::CLIENT_TS), Some((NOON - 5 * DAY + 123 * MILLISECOND, NOON - 5 * DAY + 123 * MILLISECOND)));
+    assert_eq!(
+        file.time_bounds(index::CLIENT_TS),
+        Some((NOON - 5 * DAY + 123 * MILLISECOND, NOON - 5 * DAY + 123 * MILLISECOND))
+    );
     let statistics = |f: &LakeFile, name: &str| {
         let column = crate::event::table_schema().index_of(name).unwrap();
         f.statistics.column_statistics[column].clone()
     };
     let price = statistics(file, "price");
     let money = |v| Precision::Exact(ScalarValue::Decimal128(Some(v), MONEY_PRECISION, MONEY_SCALE));
-    assert_eq!((price.min_value, price.max_value, price.null_count), (money(20_002), money(3_000_300), Precision::Exact(150)));
+    assert_eq!(
+        (price.min_value, price.max_value, price.null_count),
+        (money(20_002), money(3_000_300), Precision::Exact(150))
+    );
     let text = |v: &str| Precision::Exact(ScalarValue::Utf8View(Some(v.into())));
     assert_eq!(statistics(file, "user_id").max_value, text("u99"));
-    assert_eq!(statistics(file, "event_date").min_value, Precision::Exact(ScalarValue::Date32(parse_day("2026-01-31"))));
+    assert_eq!(
+        statistics(file, "event_date").min_value,
+        Precision::Exact(ScalarValue::Date32(parse_day("2026-01-31")))
+    );
     assert_eq!(statistics(file, "coupon").min_value, Precision::Absent);
     assert!(file.all_null(COLUMNS.iter().position(|c| c.name == "coupon").unwrap()));
 
     for lake in &reopened {
         let again = &lake.current().files[0];
-        assert_eq!((again.rows, again.bytes, again.day, again.modified), (file.rows, file.bytes, file.day, file.modified));
+        assert_eq!(
+            (again.rows, again.bytes, again.day, again.modified),
+            (file.rows, file.bytes, file.day, file.modified)
+        );
         assert_eq!(again.statistics.num_rows, Precision::Exact(300));
         for (i, column) in COLUMNS.iter().enumerate().take(stats::INDEXED_COLUMNS) {
             let (was, is) = (&file.statistics.column_statistics[i], &again.statistics.column_statistics[i]);
@@ -94,7 +106,10 @@ async fn statistics_are_exact_and_survive_a_restart_and_a_checkpoint() {
                 name => assert_eq!((&was.min_value, &was.max_value), (&is.min_value, &is.max_value), "{name}"),
             }
         }
-        assert_eq!(file.statistics.column_statistics.last().unwrap().max_value, again.statistics.column_statistics.last().unwrap().max_value);
+        assert_eq!(
+            file.statistics.column_statistics.last().unwrap().max_value,
+            again.statistics.column_statistics.last().unwrap().max_value
+        );
     }
 }
 
