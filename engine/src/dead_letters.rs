@@ -236,7 +236,7 @@ impl DeadLetters {
             }
         };
         for request in included {
-            let outcome = written.as_ref().map_err(|e| copy_of(e)).copied();
+            let outcome = written.as_ref().map_err(copy_of).copied();
             *request.outcome.lock() = Some(outcome);
         }
     }
@@ -270,7 +270,7 @@ impl DeadLetters {
 
     fn write_frame(&self, state: &mut State, frame: &[u8], places: Vec<Place>) -> Result<()> {
         state.usable()?;
-        if !state.open.as_ref().is_some_and(|(_, len)| *len < SEGMENT_BYTES) {
+        if state.open.as_ref().is_none_or(|(_, len)| *len >= SEGMENT_BYTES) {
             self.begin_segment(state)?;
         }
         let (Some((file, len)), Some(path)) = (&mut state.open, state.segments.last()) else {

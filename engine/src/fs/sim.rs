@@ -193,12 +193,15 @@ impl Content {
         if self.durable.is_some() && chance.coin() {
             return durable;
         }
-        let more = self.seen.len() - self.durable_len;
-        let kept = self.durable_len + chance.below(more as u64 + 1) as usize;
-        let mut bytes = self.written(kept);
-        if more > 0 && chance.coin() {
-            // The new length was written, the blocks were not.
-            bytes.resize(self.seen.len(), 0);
+        let mut bytes = self.written(self.seen.len());
+        let mut unsynced = |from: usize| from + chance.below((bytes.len() - from) as u64 + 1) as usize;
+        let (from, to) = (unsynced(self.durable_len), bytes.len());
+        let hole_end = unsynced(from);
+        match chance.below(3) {
+            0 => bytes.truncate(from),
+            // The new length was written, the blocks were not, or only those behind.
+            1 => bytes[from..to].fill(0),
+            _ => bytes[from..hole_end].fill(0),
         }
         bytes
     }
@@ -418,7 +421,8 @@ impl SimFs {
     }
 
     /// Like [`power_loss`](Self::power_loss), but some of what was not synced survives, by chance from a seed: any
-    /// part of the changes of names; of a file's unsynced bytes any beginning, or that and zeros up to its length.
+    /// part of the changes of names; of a file's unsynced bytes any beginning, that and zeros up to its length, or all but
+    /// a hole of zeros.
     pub fn power_loss_random(&self, seed: u64) -> Self {
         Self::of(self.disk.lock().after_power_loss(Some(Chance(seed))))
     }
@@ -599,9 +603,13 @@ impl Fs for SimFs {
         let ino = disk.find(from)?;
         let (from_dir, from_name) = disk.place(from)?;
         let (to_dir, to_name) = disk.place(to)?;
-        let replaced = disk.entries(to_dir, to)?.get(&to_name).map(|&old| &disk.nodes[old]);
-        if matches!(replaced, Some(Node::Dir { .. })) {
-            return Err(error(ErrorKind::AlreadyExists, to));
+        match disk.entries(to_dir, to)?.get(&to_name) {
+            // Two names of one file: POSIX asks to do nothing.
+            Some(&old) if old == ino => return Ok(()),
+            Some(&old) if matches!(disk.nodes[old], Node::Dir { .. }) => {
+                return Err(error(ErrorKind::AlreadyExists, to));
+            }
+            _ => {}
         }
         disk.change(vec![(from_dir, from_name, None), (to_dir, to_name, Some(ino))]);
         Ok(())

@@ -227,7 +227,8 @@ impl<'a> Demo<'a> {
         for (title, sql) in QUERIES {
             writeln!(out, "  # {title}\n  curl -G {url}/sql --data-urlencode \"q={sql}\"")?;
         }
-        writeln!(out, "\nOr in a conversation: tideline sql --url {url}")?;
+        let program = std::env::args().next().unwrap_or_else(|| "tideline".to_owned());
+        writeln!(out, "\nOr in a conversation: {program} sql --url {url}")?;
         if !self.args.once {
             let rate = self.args.rate;
             writeln!(out, "\nAbout {rate} made-up events a second keep coming. Ctrl-C stops.")?;

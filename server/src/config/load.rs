@@ -221,8 +221,12 @@ impl Loader {
     }
 
     fn finish(self) -> Result<Loaded> {
-        let config = Config::deserialize(Value::Table(self.tree))
+        let mut config = Config::deserialize(Value::Table(self.tree))
             .map_err(|e| Error::internal(format!("the merged configuration does not read back: {e}")))?;
+        // The engine's file operations take absolute paths; an empty one is refused below.
+        if !config.data_dir.as_os_str().is_empty() {
+            config.data_dir = std::path::absolute(&config.data_dir)?;
+        }
         let loaded = Loaded { config, origins: self.origins };
         loaded.config.validate().map_err(|wrong| {
             let origin = loaded.origin(wrong.key);
