@@ -305,7 +305,7 @@ impl Mapping {
         }
         let has = |name: &str| base.iter().chain(plans.iter().flat_map(|p| &p.fields)).any(|f| f.name == name);
         for needed in ["event_type", "event_ts"] {
-            if !has(needed) && !(needed == "event_ts" && has("timestamp")) {
+            if !(has(needed) || needed == "event_ts" && has("timestamp")) {
                 let why = format!("neither [fields] nor a rule sets `{needed}`, which every event needs");
                 return Err(reader.error(0..0, &why));
             }
