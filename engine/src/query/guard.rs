@@ -150,8 +150,15 @@ fn position(token: &TokenWithSpan) -> Option<Position> {
 fn count(tokens: &[TokenWithSpan], max_operators: usize) -> Result<()> {
     let mut operators = 0usize;
     let mut depth = 0usize;
+    let mut before = &Token::EOF;
     for token in tokens {
+        // The sign of a literal in a list is no operator.
+        let sign = token.token == Token::Minus && matches!(before, Token::LParen | Token::Comma);
+        if !matches!(token.token, Token::Whitespace(_)) {
+            before = &token.token;
+        }
         match &token.token {
+            _ if sign => {}
             Token::LParen | Token::LBracket | Token::LBrace => {
                 depth += 1;
                 if depth > MAX_DEPTH {
