@@ -178,6 +178,7 @@ impl<'de> Raw<'de> {
     }
 
     /// A number's text, or that of a string where those are taken too; `None` when it is null or blank.
+    #[expect(clippy::ptr_arg, reason = "cloned into a rejection: a borrowed static name stays borrowed")]
     pub(super) fn number(&self, field: &Cow<'static, str>, strings: bool) -> Result<Option<Cow<'_, str>>, Reject> {
         match self.kind() {
             Kind::Null => Ok(None),

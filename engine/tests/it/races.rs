@@ -170,7 +170,7 @@ async fn queries_across_flushes_and_compactions_never_miss_or_repeat_a_row() {
         let ids: usize = batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
         let repeated = sql(&engine, "SELECT event_id FROM events GROUP BY event_id HAVING count(*) > 1");
         assert_eq!(repeated.await.unwrap().iter().map(|b| b.num_rows()).sum::<usize>(), 0);
-        assert!(ids % 50 == 0 && ids >= last, "{last} rows, then {ids}: a part of a request was visible");
+        assert!(ids.is_multiple_of(50) && ids >= last, "{last} rows, then {ids}: a part of a request was visible");
         last = ids;
         reads += 1;
     }
