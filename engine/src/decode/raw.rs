@@ -199,7 +199,11 @@ impl<'de> Raw<'de> {
         number::money(&text).map(Some).map_err(|e| bad_money(field, e))
     }
 
-    pub(super) fn integer<T: TryFrom<i64>>(&self, field: Cow<'static, str>, strings: bool) -> Result<Option<T>, Reject> {
+    pub(super) fn integer<T: TryFrom<i64>>(
+        &self,
+        field: Cow<'static, str>,
+        strings: bool,
+    ) -> Result<Option<T>, Reject> {
         let Some(text) = self.number(&field, strings)? else { return Ok(None) };
         let value = number::integer(&text).and_then(|value| T::try_from(value).map_err(|_| NumberError::Range));
         value.map(Some).map_err(|e| bad_integer(field, e))
@@ -299,4 +303,3 @@ pub(crate) fn bad_time(field: &'static str, error: TimeError) -> Reject {
         }
     }
 }
-
