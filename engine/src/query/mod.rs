@@ -13,6 +13,7 @@ mod errors;
 mod events;
 mod functions;
 mod guard;
+mod like;
 mod limits;
 mod order;
 mod params;

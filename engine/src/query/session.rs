@@ -22,7 +22,7 @@ use object_store::ObjectStore;
 use url::Url;
 
 use super::events::EventsTable;
-use super::{QueryConfig, concat, errors, functions, order, shortcut};
+use super::{QueryConfig, concat, errors, functions, like, order, shortcut};
 use crate::error::{Error, Result};
 
 /// The catalog tables stand in.
@@ -112,7 +112,7 @@ fn session_config(threads: usize) -> SessionConfig {
     SessionConfig::from(options).with_batch_size(BATCH_ROWS)
 }
 
-/// The rules of DataFusion with ours among them: see [`shortcut`] and [`order`].
+/// The rules of DataFusion with ours among them: see [`shortcut`], [`order`] and [`like`].
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     // Before partitioning is decided, so that what is read from statistics is not distributed first.
@@ -123,6 +123,8 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     // After sorting is decided, so that scans nobody needs in order may share their work.
     let at = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
     rules.insert(at, Arc::new(order::RelaxUnusedOrder));
+    // When filters stand where they stay.
+    rules.insert(at, Arc::new(like::LikeOncePerText));
     rules
 }
 
