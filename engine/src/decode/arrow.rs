@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ::arrow::array::{Array, ArrayRef, RecordBatch};
 use ::arrow::buffer::Buffer;
-use ::arrow::datatypes::{FieldRef, Schema};
+use ::arrow::datatypes::{DataType, FieldRef, Schema};
 use ::arrow::ipc::reader::StreamDecoder;
 use ::arrow::ipc::{MessageHeader, root_as_message};
 use bytes::Bytes;
@@ -162,7 +162,8 @@ fn columns(batch: &RecordBatch) -> Result<Vec<Column>> {
         let is_time = kind_of(target(field.name())) == Some(ColumnKind::Time);
         Ok(Column { key, is_time, values: ArrayRef::clone(array) })
     };
-    schema.fields().iter().zip(batch.columns()).map(column).collect()
+    let typed = |(field, _): &(&FieldRef, &ArrayRef)| *field.data_type() != DataType::Null;
+    schema.fields().iter().zip(batch.columns()).filter(typed).map(column).collect()
 }
 
 fn write_row(out: &mut String, columns: &[Column], row: usize, ctx: &DecodeContext) -> Result<()> {

@@ -51,7 +51,8 @@ pub(super) fn write_epoch_ms(out: &mut String, array: &dyn Array, row: usize) ->
 /// Appends a value; `None` where the text grows beyond `most` bytes.
 pub(super) fn write(out: &mut String, array: &dyn Array, row: usize, most: usize) -> Option<()> {
     use DataType as T;
-    if array.is_null(row) {
+    // An array of type null says of no row that it is null.
+    if array.is_null(row) || *array.data_type() == T::Null {
         out.push_str("null");
         return Some(());
     }

@@ -106,7 +106,7 @@ fn the_event_of_the_design_in_every_spelling() {
         ("channel", "paid"),
         ("os", "Windows 11"),
         ("mobile", "false"),
-        ("bot", "true"),
+        ("bot", "false"),
         ("lat", "48.1351"),
         ("schema_version", "1"),
         ("properties", "null"),
@@ -242,13 +242,18 @@ fn bodies_are_told_apart_by_looking() {
         ("{", "invalid_json"),
         ("{\"event_type\":", "invalid_json"),
     ] {
-        let error = json(body).unwrap_err();
+        let error = json(body).expect_err(body);
         assert_eq!((error.kind, error.code), (Kind::Invalid, code), "{body:?}");
         assert!(error.hint.is_some());
     }
     assert_eq!(json(b"\x1f\x8b\x08\x00\xff").unwrap_err().code, "invalid_json");
+<<<<<<< HEAD
     assert_eq!(json("[".repeat(1_000_000)).unwrap_err().code, "invalid_json");
     assert_eq!(rejections(&json("{\"a\":".repeat(1_000)).unwrap()), [(0, "", "too_deep")]);
+=======
+    assert_eq!(json("[".repeat(1_000_000)).map(|d| d.total).unwrap_err().code, "invalid_json");
+    assert_eq!(rejections(&json(format!("{}", "{\"a\":".repeat(1_000))).unwrap()), [(0, "", "too_deep")]);
+>>>>>>> decode
 }
 
 #[test]
@@ -339,9 +344,9 @@ fn an_event_without_an_id_gets_one_from_its_text() {
     };
     let alone = ids(event.clone());
     // The format never changes: retries of events sent before an upgrade must still be recognised.
-    assert_eq!(alone, ["PINNED"]);
+    assert_eq!(alone, ["c_de42dc01faa50a9d498ae8893c2c387c"]);
     assert_eq!(ids(format!("[ {event} ,{}]", sale(r#""revenue":2"#)))[0], alone[0]);
-    assert_ne!(ids(event.replace(':', ": "))[0], alone[0]);
+    assert_ne!(ids(event.replacen(':', ": ", 1))[0], alone[0]);
     assert_eq!(ids(sale(r#""event_id":" ""#))[0].len(), 34);
     assert_eq!(ids(sale(r#""event_id":5"#)), ["5"]);
 }
