@@ -22,7 +22,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::items::ItemsVisitor;
 use super::names::{Alias, Parent, Target, takes_numbers, target};
-use super::properties::{check_escapes, merged, own_properties};
+use super::properties::{mended, merged, own_properties};
 use super::raw::{KeySeed, Kind, NOT_JSON, Raw, RawSeed, not_an_object, syntax, wrong_type};
 use crate::validate::{MONEY_NAMES, Reject, Row, code, flag, float, int, text};
 
@@ -170,9 +170,9 @@ impl<'de> ObjectReader<'de> {
         if own.is_none() && self.extras.is_empty() {
             return Ok(());
         }
-        let unchecked = own.iter().map(|own| own.as_ref()).chain(self.extras.iter().map(|(_, raw)| raw.0.as_ref()));
-        for value in unchecked {
-            check_escapes(value)?;
+        let own = own.map(mended).transpose()?;
+        for (_, raw) in &mut self.extras {
+            raw.0 = mended(std::mem::take(&mut raw.0))?;
         }
         self.row.text[text::PROPERTIES] = match own {
             // The most frequent case needs no copy.

@@ -35,7 +35,7 @@ pub(crate) fn is_object(text: &str) -> bool {
         && text.ends_with('}')
         && super::json::depth_within(text.as_bytes(), super::MAX_DEPTH)
         && sonic_rs::from_str::<serde::de::IgnoredAny>(text).is_ok()
-        && check_escapes(text).is_ok()
+        && mended(Cow::Borrowed(text)).is_ok()
 }
 
 pub(super) fn merged(own: Option<&str>, extras: &[(Cow<'_, str>, Raw<'_>)]) -> Result<String, Reject> {
@@ -94,20 +94,51 @@ pub(crate) fn push_json_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// The parser skips over `\u` without looking at the digits, so raw text is checked before it is kept.
-pub(super) fn check_escapes(raw: &str) -> Result<(), Reject> {
-    let mut rest = raw;
-    while let Some(at) = rest.find('\\') {
-        let escape = &rest.as_bytes()[at + 1..];
-        let length = match escape.first() {
-            Some(b'u') if escape.len() >= 5 && escape[1..5].iter().all(u8::is_ascii_hexdigit) => 5,
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 1,
-            _ => return Err(Reject::event(code::INVALID_JSON, format!("{NOT_JSON}: invalid escape in a string"))),
+/// Checks the escapes in a raw text, which the parser skips over without a look, and replaces a lone surrogate with
+/// U+FFFD: JSON's grammar allows one, but nobody can read it.
+pub(super) fn mended(raw: Cow<'_, str>) -> Result<Cow<'_, str>, Reject> {
+    let mut copy: Option<String> = None;
+    let mut at = 0;
+    while let Some(found) = raw[at..].find('\\') {
+        let escape = at + found;
+        let length = match raw.as_bytes().get(escape + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') => match (surrogate(&raw, escape), surrogate(&raw, escape + 6)) {
+                (None, _) => return Err(Reject::event(code::INVALID_JSON, format!("{NOT_JSON}: {BAD_ESCAPE}"))),
+                (Some(Surrogate::High), Some(Surrogate::Low)) => 12,
+                (Some(Surrogate::No), _) => 6,
+                (Some(_), _) => {
+                    copy.get_or_insert_with(|| raw.to_string()).replace_range(escape + 2..escape + 6, "fffd");
+                    6
+                }
+            },
+            _ => return Err(Reject::event(code::INVALID_JSON, format!("{NOT_JSON}: {BAD_ESCAPE}"))),
         };
-        // After an escape only ASCII was passed, so this is a character boundary.
-        rest = &rest[at + 1 + length..];
+        // Only ASCII was passed, so this is a character boundary.
+        at = escape + length;
     }
-    Ok(())
+    Ok(copy.map_or(raw, Cow::Owned))
+}
+
+const BAD_ESCAPE: &str = "invalid escape in a string";
+
+enum Surrogate {
+    High,
+    Low,
+    No,
+}
+
+/// What the escape `\uXXXX` at a place stands for; `None` when there is none.
+fn surrogate(raw: &str, at: usize) -> Option<Surrogate> {
+    let escape = raw.as_bytes().get(at..at + 6)?;
+    if !escape.starts_with(b"\\u") || !escape[2..].iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    Some(match (escape[2], escape[3]) {
+        (b'd' | b'D', b'8' | b'9' | b'a' | b'A' | b'b' | b'B') => Surrogate::High,
+        (b'd' | b'D', b'c'..=b'f' | b'C'..=b'F') => Surrogate::Low,
+        _ => Surrogate::No,
+    })
 }
 
 struct PairsVisitor;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Visitor};
 
 use super::number::{self, NumberError};
-use super::properties::check_escapes;
+use super::properties::mended;
 use super::time::{self, TimeError};
 use crate::clock::Micros;
 use crate::validate::{Reject, code};
@@ -255,14 +255,9 @@ fn is_blank(text: &str) -> bool {
 /// The value of a JSON string with escapes. A lone surrogate becomes U+FFFD.
 #[cold]
 fn unescape(raw: &str) -> Result<Cow<'static, str>, TextProblem> {
-    check_escapes(raw).map_err(|_| TextProblem::Json)?;
-    let read = || sonic_rs::from_str::<String>(raw).or_else(|_| lossy(raw));
-    let text = read().map_err(|_| TextProblem::Json)?;
+    let raw = mended(Cow::Borrowed(raw)).map_err(|_| TextProblem::Json)?;
+    let text = sonic_rs::from_str::<String>(&raw).map_err(|_| TextProblem::Json)?;
     if text.contains('\0') { Err(TextProblem::Nul) } else { Ok(Cow::Owned(text)) }
-}
-
-fn lossy(raw: &str) -> sonic_rs::Result<String> {
-    sonic_rs::Deserializer::from_str(raw).utf8_lossy().deserialize()
 }
 
 /// The reason for text that is no money.

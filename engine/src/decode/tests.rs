@@ -247,13 +247,8 @@ fn bodies_are_told_apart_by_looking() {
         assert!(error.hint.is_some());
     }
     assert_eq!(json(b"\x1f\x8b\x08\x00\xff").unwrap_err().code, "invalid_json");
-<<<<<<< HEAD
-    assert_eq!(json("[".repeat(1_000_000)).unwrap_err().code, "invalid_json");
-    assert_eq!(rejections(&json("{\"a\":".repeat(1_000)).unwrap()), [(0, "", "too_deep")]);
-=======
     assert_eq!(json("[".repeat(1_000_000)).map(|d| d.total).unwrap_err().code, "invalid_json");
-    assert_eq!(rejections(&json(format!("{}", "{\"a\":".repeat(1_000))).unwrap()), [(0, "", "too_deep")]);
->>>>>>> decode
+    assert_eq!(rejections(&json("{\"a\":".repeat(1_000)).unwrap()), [(0, "", "too_deep")]);
 }
 
 #[test]
@@ -303,6 +298,7 @@ fn values_are_taken_as_the_rules_say() {
         (r#""geo":{"region":"BY"}"#, "properties", r#"{"geo_region":"BY"}"#),
         // Unknown fields keep their text.
         (r#""a":1.50,"b":{"c":[1, 2]},"d":"\u00fc""#, "properties", r#"{"a":1.50,"b":{"c":[1, 2]},"d":"\u00fc"}"#),
+        (r#""a":"\ud83d","b":"\ude00\ud83d\uDE00""#, "properties", r#"{"a":"\ufffd","b":"\ufffd\ud83d\uDE00"}"#),
         (r#""a\nb":1"#, "properties", r#"{"a\nb":1}"#),
         (r#""a":1,"a":2"#, "properties", r#"{"a":2}"#),
         (r#""properties":{"a":1, "b":2}"#, "properties", r#"{"a":1, "b":2}"#),
