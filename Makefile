@@ -23,7 +23,7 @@ setup: ## check that the tools are there, and say what is missing
 	@scripts/setup.sh
 
 demo: ## build Tideline and try it on sample shop traffic
-	cargo build --profile demo -p tideline
+	cargo build --profile demo --workspace
 	target/demo/tideline demo
 
 build: ## the release build: target/release/tideline
@@ -63,11 +63,11 @@ unit: ## the Rust tests
 	fi
 
 clients: $(CLIENTS)/ready ## deltalake, polars and pyarrow read the table while the server writes
-	cargo build -p tideline --locked
+	cargo build --workspace --locked
 	$(CLIENTS)/bin/python tests/python/open_table.py --tideline target/debug/tideline
 
 bench: $(SIDE_BY_SIDE)/ready ## side by side with DuckDB and chDB; results in benches/results/
-	cargo build --release -p tideline -p tideline-benches
+	cargo build --release --workspace
 	$(SIDE_BY_SIDE)/bin/python -m benches.side_by_side \
 	  --events $(EVENTS) --query-events $(QUERY_EVENTS) --repetitions $(REPETITIONS) $(BENCH_FLAGS)
 

@@ -41,6 +41,7 @@ def main() -> None:
         "seed": args.seed,
         "machine": data.machine(),
         "tideline": data.tideline_version(binaries.tideline),
+        "build": args.bin.name,
     }
     if "ingest" in parts:
         results["ingest"] = run_ingest(args, binaries)

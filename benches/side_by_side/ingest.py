@@ -18,7 +18,7 @@ from .engines import ChDb, DuckDb, Tideline
 from .server import Binaries, Server, post
 
 # No background work beside what is measured: compaction is measured apart.
-QUIET = {"lake.compact": "false", "lake.retention_days": "0"}
+QUIET = {"lake.maintain_every": "24h"}
 
 
 def load_other(engine: str, file: Path, folder: Path) -> dict:

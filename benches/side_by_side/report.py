@@ -10,7 +10,7 @@ def page(results: dict) -> str:
     lines = [
         "# Side by side",
         "",
-        f"{results['date']}, Tideline {results['tideline']}, DuckDB {machine['duckdb']}, chDB {machine['chdb']}; "
+        f"{results['date']}, Tideline {results['tideline']} ({results['build']} build), DuckDB {machine['duckdb']}, chDB {machine['chdb']}; "
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']}. "
         f"Seed {results['seed']}. Everything ran on this one machine, the load client included.",
         "",

@@ -120,7 +120,8 @@ pub fn to_table(stored: &RecordBatch) -> Result<RecordBatch> {
             _ => Ok(Arc::clone(c)),
         })
         .collect::<Result<Vec<_>>>()?;
-    let days: Date32Array = times(stored, index::EVENT_TS).values().iter().map(|&t| day_of(t)).collect::<Vec<_>>().into();
+    let days: Date32Array =
+        times(stored, index::EVENT_TS).values().iter().map(|&t| day_of(t)).collect::<Vec<_>>().into();
     columns.push(Arc::new(days));
     Ok(RecordBatch::try_new(table_schema(), columns)?)
 }

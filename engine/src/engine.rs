@@ -15,7 +15,7 @@ use crate::clock::{Clock, Micros};
 use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::decode::{self, DecodeContext, Decoded, Deriver, InputFormat, Rejected};
 use crate::dedup::{Dedup, Hour, IdHasher, IdSource, Key};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::{NodeId, Seq};
 use crate::flush::FlushConfig;
 use crate::fs::Fs;
@@ -217,8 +217,11 @@ pub struct Engine {
     dead_letters: Arc<DeadLetters>,
     published: Arc<Published>,
     sequencer: Sequencer,
+    store: Arc<FsStore>,
     lake: Arc<Lake>,
     query: QueryEngine,
+    /// Why the process has to stop, when it is not the log that says so.
+    fatal: watch::Sender<Option<String>>,
     inflight: Arc<Semaphore>,
     decoding: Arc<Semaphore>,
     flushing: tokio::sync::Mutex<()>,
@@ -249,7 +252,7 @@ impl Engine {
         let sequencer = Sequencer::start(wal, last, &node, Arc::clone(&dedup), Arc::clone(&published))?;
         let states = TableStates::new(Arc::clone(&published));
         let source = Arc::new(move || states.current());
-        let query = QueryEngine::new(config.query.clone(), store, source, Arc::clone(&clock))?;
+        let query = QueryEngine::new(config.query.clone(), Arc::clone(&store) as _, source, Arc::clone(&clock))?;
         let engine = Arc::new(Self {
             inflight: Arc::new(Semaphore::new(config.inflight_bytes)),
             decoding: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from))),
@@ -261,8 +264,10 @@ impl Engine {
             dead_letters: Arc::new(dead_letters),
             published,
             sequencer,
+            store,
             lake,
             query,
+            fatal: watch::Sender::new(None),
             flushing: tokio::sync::Mutex::new(()),
             flush_state: watch::Sender::new(maintain::FlushState::default()),
             flush_wanted: tokio::sync::Notify::new(),
@@ -283,10 +288,8 @@ impl Engine {
     pub async fn ingest(&self, body: Bytes, format: InputFormat, source: &str, ack: Ack) -> Result<Receipt> {
         let _room = self.admit(body.len()).await?;
         let (decoded, keys) = self.decode(body, format).await?;
-        let (stored, letters) = tokio::join!(
-            self.store(&decoded, keys),
-            self.keep_rejected(&decoded.rejected, source),
-        );
+        let (stored, letters) =
+            tokio::join!(self.store(&decoded, keys), self.keep_rejected(&decoded.rejected, source),);
         // Both must hold before the answer; a dead letter that could not be kept is an answer that cannot be given.
         let stored = stored?;
         letters?;
@@ -340,21 +343,40 @@ impl Engine {
             queries: self.query.running(),
             clock_step_ms: self.clock.system_step() / crate::clock::MILLISECOND,
             flush_error: self.flush_state.borrow().error.clone(),
-            failed: self.sequencer.failure().borrow().clone(),
+            failed: self.failure(),
         }
     }
 
     /// Resolves when a guarantee can no longer be given and the process must stop.
     pub async fn failed(&self) -> Error {
-        let mut failure = self.sequencer.failure();
+        let (mut log, mut lake) = (self.sequencer.failure(), self.fatal.subscribe());
         loop {
-            if let Some(why) = failure.borrow_and_update().clone() {
+            if let Some(why) = self.failure() {
                 return Error::fatal(why);
             }
-            if failure.changed().await.is_err() {
-                std::future::pending::<()>().await;
+            tokio::select! {
+                Ok(()) = log.changed() => {}
+                Ok(()) = lake.changed() => {}
+                // The log's thread ended in good order.
+                else => std::future::pending::<()>().await,
             }
         }
+    }
+
+    fn failure(&self) -> Option<String> {
+        let log = self.sequencer.failure().borrow().clone();
+        log.or_else(|| self.fatal.borrow().clone())
+    }
+
+    /// Remembers an error of the lake that only a restart can mend: a failed sync, or a table that is ahead of us.
+    fn note_fatal<T>(&self, result: &Result<T>) {
+        let Err(error) = result else { return };
+        let why = match self.store.failure() {
+            Some(why) => why.to_owned(),
+            None if error.kind == Kind::Fatal => error.message.clone(),
+            None => return,
+        };
+        self.fatal.send_replace(Some(why));
     }
 
     /// Waits for room: for the body itself, in the buffer, and in the log.

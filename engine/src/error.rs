@@ -161,6 +161,11 @@ impl From<parquet::errors::ParquetError> for Error {
 
 impl From<object_store::Error> for Error {
     fn from(e: object_store::Error) -> Self {
+        if let object_store::Error::Generic { source, .. } = &e
+            && let Some(io) = source.downcast_ref::<std::io::Error>()
+        {
+            return std::io::Error::new(io.kind(), io.to_string()).into();
+        }
         Self::internal(e.to_string()).with_source(e)
     }
 }

@@ -17,12 +17,7 @@ pub struct FlushConfig {
 
 impl Default for FlushConfig {
     fn default() -> Self {
-        Self {
-            bytes: 192 << 20,
-            age: Duration::from_secs(15),
-            max_bytes: 768 << 20,
-            retry: Duration::from_secs(1),
-        }
+        Self { bytes: 192 << 20, age: Duration::from_secs(15), max_bytes: 768 << 20, retry: Duration::from_secs(1) }
     }
 }
 

@@ -66,13 +66,7 @@ fn stopped() -> Error {
 
 impl Sequencer {
     /// Starts the thread; the next event gets the position after `last`.
-    pub fn start(
-        wal: Wal,
-        last: Seq,
-        node: &NodeId,
-        dedup: Arc<Dedup>,
-        published: Arc<Published>,
-    ) -> Result<Self> {
+    pub fn start(wal: Wal, last: Seq, node: &NodeId, dedup: Arc<Dedup>, published: Arc<Published>) -> Result<Self> {
         let (commands, queue) = mpsc::channel(QUEUE_REQUESTS);
         let (failed_tx, failed) = watch::channel(None);
         let wal_bytes = Arc::new(AtomicU64::new(wal.bytes()));

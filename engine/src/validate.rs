@@ -430,12 +430,9 @@ mod tests {
 
     fn view() -> Row<'static> {
         let mut row = Row { event_ts: Some(1_000), ..Row::default() };
-        for (slot, value) in [
-            (text::EVENT_TYPE, "page_view"),
-            (text::SESSION_ID, "s"),
-            (text::ANONYMOUS_ID, "a"),
-            (text::PAGE, "/"),
-        ] {
+        for (slot, value) in
+            [(text::EVENT_TYPE, "page_view"), (text::SESSION_ID, "s"), (text::ANONYMOUS_ID, "a"), (text::PAGE, "/")]
+        {
             row.text[slot] = Some(value.into());
         }
         row
@@ -465,7 +462,10 @@ mod tests {
         columns.sort_unstable();
         assert_eq!(names, columns);
         assert_eq!(text::NAMES[text::PROPERTIES], "properties");
-        assert_eq!(ITEM_TEXTS.as_slice(), &event::item_fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>()[..4]);
+        assert_eq!(
+            ITEM_TEXTS.as_slice(),
+            &event::item_fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>()[..4]
+        );
     }
 
     #[test]
@@ -485,11 +485,14 @@ mod tests {
 
     #[test]
     fn a_back_office_event_needs_no_visit() {
-        assert_eq!(verdict(|r| *r = {
-            let mut row = Row { event_ts: Some(0), ..Row::default() };
-            row.text[text::EVENT_TYPE] = Some("refund".into());
-            row
-        }), None);
+        assert_eq!(
+            verdict(|r| *r = {
+                let mut row = Row { event_ts: Some(0), ..Row::default() };
+                row.text[text::EVENT_TYPE] = Some("refund".into());
+                row
+            }),
+            None
+        );
     }
 
     #[test]
@@ -504,9 +507,6 @@ mod tests {
         assert_eq!(verdict(|r| r.items = Some(vec![Item::default(); 1_000])), None);
         assert_eq!(verdict(|r| r.items = Some(vec![Item::default(); 1_001])), broken("items", "too_long"));
         let item = Item { text: [of(513), None, None, None], ..Item::default() };
-        assert_eq!(
-            verdict(|r| r.items = Some(vec![Item::default(), item])),
-            broken("items[1].product_id", "too_long")
-        );
+        assert_eq!(verdict(|r| r.items = Some(vec![Item::default(), item])), broken("items[1].product_id", "too_long"));
     }
 }

@@ -1,5 +1,7 @@
 //! Dead letters under retries, limits, damage and losses of power.
 
+use std::io::ErrorKind;
+
 use super::*;
 use crate::fs::sim::{Fault, On, SyncKind};
 use crate::fs::{RealFs, SimFs};

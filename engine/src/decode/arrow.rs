@@ -128,7 +128,8 @@ fn read_batches(body: &Bytes) -> Result<Vec<RecordBatch>> {
 }
 
 fn check_schema(schema: &Schema) -> Result<()> {
-    for (names, what) in [(&["event_type"][..], "event_type"), (&["event_ts", "timestamp"][..], "event_ts (or timestamp)")]
+    for (names, what) in
+        [(&["event_type"][..], "event_type"), (&["event_ts", "timestamp"][..], "event_ts (or timestamp)")]
     {
         if !names.iter().any(|name| schema.column_with_name(name).is_some()) {
             return Err(Error::invalid("missing_column", format!("the Arrow stream has no column {what}"))

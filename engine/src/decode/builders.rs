@@ -87,8 +87,7 @@ impl Builders {
 
     /// The batch, every row received at the same moment.
     pub fn finish(mut self, received_at: Micros) -> Result<RecordBatch> {
-        let received =
-            TimestampMicrosecondArray::from_value(received_at, self.rows).with_timezone("UTC");
+        let received = TimestampMicrosecondArray::from_value(received_at, self.rows).with_timezone("UTC");
         let items = self.items.finish()?;
         let mut text = self.text.iter_mut().map(|b| Arc::new(b.finish()) as ArrayRef);
         let mut money = self.money.iter_mut().map(|b| Arc::new(b.finish()) as ArrayRef);

@@ -28,7 +28,19 @@ pub(crate) const REFERRAL: &str = "referral";
 
 /// `utm_medium` of paid clicks.
 const PAID_MEDIA: [&str; 14] = [
-    "cpc", "ppc", "cpm", "cpv", "cpa", "cpl", "cpp", "sem", "ad", "ads", "display", "banner", "retargeting",
+    "cpc",
+    "ppc",
+    "cpm",
+    "cpv",
+    "cpa",
+    "cpl",
+    "cpp",
+    "sem",
+    "ad",
+    "ads",
+    "display",
+    "banner",
+    "retargeting",
     "remarketing",
 ];
 
@@ -290,13 +302,15 @@ mod tests {
 
     #[test]
     fn a_url_gives_its_campaign() {
-        let signs = UrlSigns::of("https://x.example/?a=1&utm_source=goo%20gle&utm_medium=&utm_campaign=w#utm_source=no");
+        let signs =
+            UrlSigns::of("https://x.example/?a=1&utm_source=goo%20gle&utm_medium=&utm_campaign=w#utm_source=no");
         assert_eq!(signs, UrlSigns { source: Some("goo%20gle"), campaign: Some("w"), ..UrlSigns::default() });
     }
 
     #[test]
     fn odd_urls_have_no_host_and_do_no_harm() {
-        for url in ["", "/", "//", "://", "http://", "?", "#", "http://@:/", "ü://ü@ü:ü/ü", "www.", "http://www."] {
+        for url in ["", "/", "//", "://", "http://", "?", "#", "http://@:/", "ü://ü@ü:ü/ü", "www.", "http://www."]
+        {
             let _ = channel(None, None, UrlSigns::of(url), Some(url), Some(url));
         }
         assert_eq!(host("//cdn.example/x"), Some("cdn.example"));

@@ -214,7 +214,10 @@ mod tests {
                  Mobile Safari/537.36",
                 agent(Some("Android"), Some(true), false),
             ),
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0", agent(Some("Linux"), Some(false), false)),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0",
+                agent(Some("Linux"), Some(false), false),
+            ),
             // A phone whose name ends in "bot".
             (
                 "Mozilla/5.0 (Linux; Android 9; CUBOT_X19) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/119.0.0.0 \
@@ -278,7 +281,10 @@ mod tests {
 
     #[test]
     fn the_campaign_is_read_from_either_url() {
-        let row = filled(&[(text::PAGE, "/p"), (text::REFERRER, "https://shop.example/")], Some("https://shop.example/p?utm_source=a+b%2Bc&utm_campaign=%20&utm_medium=email"));
+        let row = filled(
+            &[(text::PAGE, "/p"), (text::REFERRER, "https://shop.example/")],
+            Some("https://shop.example/p?utm_source=a+b%2Bc&utm_campaign=%20&utm_medium=email"),
+        );
         assert_eq!(row.text[text::UTM_SOURCE].as_deref(), Some("a b+c"));
         assert_eq!(row.text[text::UTM_CAMPAIGN], None);
         assert_eq!(row.text[text::CHANNEL].as_deref(), Some("email"));

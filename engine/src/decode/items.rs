@@ -105,4 +105,3 @@ fn take_item_field<'de>(item: &mut Item<'de>, at: usize, key: &str, raw: &Raw<'d
         }
     })
 }
-

@@ -5,9 +5,9 @@
 //! were sent, and the reason for each of the others: one event's error never costs its neighbours. Why an event can be
 //! rejected is listed in [`crate::validate::code`].
 //!
-//! The parts: [`json`] cuts a body into events; [`object`] reads one event's fields into a
-//! [`Row`](crate::validate::Row) that borrows from the body; [`crate::validate`] judges it; [`derive`] fills in what
-//! the client left out; [`builders`] appends it to the batch. [`arrow`] turns Arrow input into the same rows.
+//! The parts: `json` cuts a body into events; `object` reads one event's fields into a
+//! `Row` that borrows from the body; [`crate::validate`] judges it; `derive` fills in what
+//! the client left out; `builders` appends it to the batch. `arrow` turns Arrow input into the same rows.
 //!
 //! An event without an `event_id` gets one derived from its content: `c_` and the 32 hex digits of SipHash-2-4-128,
 //! under the key [`CONTENT_KEY`], of the event's text exactly as sent (for Arrow, of the row as JSON: the columns in

@@ -127,4 +127,3 @@ impl<'de> Visitor<'de> for PairsVisitor {
         Ok(pairs)
     }
 }
-

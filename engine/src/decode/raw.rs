@@ -178,6 +178,7 @@ impl<'de> Raw<'de> {
     }
 
     /// A number's text, or that of a string where those are taken too; `None` when it is null or blank.
+    #[expect(clippy::ptr_arg, reason = "cloned into a rejection: a borrowed static name stays borrowed")]
     pub(super) fn number(&self, field: &Cow<'static, str>, strings: bool) -> Result<Option<Cow<'_, str>>, Reject> {
         match self.kind() {
             Kind::Null => Ok(None),
@@ -198,7 +199,11 @@ impl<'de> Raw<'de> {
         number::money(&text).map(Some).map_err(|e| bad_money(field, e))
     }
 
-    pub(super) fn integer<T: TryFrom<i64>>(&self, field: Cow<'static, str>, strings: bool) -> Result<Option<T>, Reject> {
+    pub(super) fn integer<T: TryFrom<i64>>(
+        &self,
+        field: Cow<'static, str>,
+        strings: bool,
+    ) -> Result<Option<T>, Reject> {
         let Some(text) = self.number(&field, strings)? else { return Ok(None) };
         let value = number::integer(&text).and_then(|value| T::try_from(value).map_err(|_| NumberError::Range));
         value.map(Some).map_err(|e| bad_integer(field, e))
@@ -298,4 +303,3 @@ pub(crate) fn bad_time(field: &'static str, error: TimeError) -> Reject {
         }
     }
 }
-

@@ -141,6 +141,7 @@ impl Engine {
         let batches = now.buffer.batches().iter().map(|b| b.stored().clone()).collect();
         drop(now);
         let outcome = self.lake.append(batches, last).await;
+        self.note_fatal(&outcome);
         self.flush_state.send_modify(|state| match &outcome {
             Ok(lake) => {
                 self.published.lake_changed(Arc::clone(lake));
@@ -167,11 +168,15 @@ impl Engine {
 
     async fn merge(&self, eagerness: Eagerness) -> Result<CompactReport> {
         let files_before = self.published.load().lake.files.len();
-        while let Some(lake) = self.lake.compact(eagerness).await? {
+        loop {
+            // Dropped half-way, a merge leaves nothing but a file for vacuum.
+            let merged = tokio::select! {
+                merged = self.lake.compact(eagerness) => merged,
+                () = self.stop.cancelled() => break,
+            };
+            self.note_fatal(&merged);
+            let Some(lake) = merged? else { break };
             self.published.lake_changed(lake);
-            if self.stop.is_cancelled() {
-                break;
-            }
         }
         let now = self.published.load();
         Ok(CompactReport { files_before, files_after: now.lake.files.len(), lake_version: now.lake.version })

@@ -13,11 +13,15 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 pub mod crash;
+mod disk;
 pub mod hook;
 pub mod real;
 pub mod sim;
 pub mod store;
 mod upload;
+
+#[cfg(test)]
+mod tests;
 
 pub use real::RealFs;
 pub use sim::SimFs;

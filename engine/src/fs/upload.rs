@@ -12,7 +12,7 @@ use object_store::{Error, MultipartUpload, PutPayload, PutResult, Result, Upload
 use parking_lot::Mutex;
 
 use super::WriteFile;
-use super::store::{Disk, blocking, translate};
+use super::disk::{Disk, blocking, translate};
 
 #[derive(Debug)]
 pub(super) struct Upload {
@@ -78,7 +78,7 @@ impl MultipartUpload for Upload {
                 disk.sync_content(&staged, file.as_mut())
             });
             if let Err(e) = done {
-                let _ = disk.fs().remove(&staged);
+                let _ = disk.fs.remove(&staged);
                 return Err(e);
             }
             disk.publish(&staged, &dest, false)
@@ -91,7 +91,7 @@ impl MultipartUpload for Upload {
             return Err(gone());
         }
         let (disk, staged) = (Arc::clone(&self.disk), self.staged.clone());
-        blocking(move || disk.fs().remove(&staged).map_err(|e| translate(&staged, e))).await
+        blocking(move || disk.fs.remove(&staged).map_err(|e| translate(&staged, e))).await
     }
 }
 
@@ -99,7 +99,7 @@ impl Drop for Upload {
     fn drop(&mut self) {
         if !self.over {
             // What cannot be removed now is removed when the store is opened next.
-            let _ = self.disk.fs().remove(&self.staged);
+            let _ = self.disk.fs.remove(&self.staged);
         }
     }
 }

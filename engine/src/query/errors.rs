@@ -81,15 +81,11 @@ impl Found {
                 self.error = Some(Error::invalid("plan_error", clean(message)));
             }
             DataFusionError::Execution(message) => self.error = Some(from_execution(message)),
-            DataFusionError::ResourcesExhausted(message) => self.error = Some(exhausted(message)),
+            DataFusionError::ResourcesExhausted(_) => self.error = Some(exhausted()),
             DataFusionError::ArrowError(arrow, _) => self.arrow(arrow),
             DataFusionError::External(source) => self.source(source.as_ref()),
-            DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::ParquetError(_) => {
-                self.error = Some(
-                    Error::internal("a file of the lake could not be read")
-                        .with_hint("send the query again; if it stays, run `tideline check`"),
-                );
-            }
+            DataFusionError::IoError(io) => self.error = Some(from_io(io)),
+            DataFusionError::ObjectStore(_) | DataFusionError::ParquetError(_) => self.error = Some(unreadable()),
             DataFusionError::ExecutionJoin(_) => self.error = Some(internal("the query failed unexpectedly")),
             DataFusionError::Internal(message) => self.error = Some(from_internal(message)),
             _ => {}
@@ -111,10 +107,9 @@ impl Found {
                     .with_hint("use try_cast(… AS …) to get NULL for what does not fit")
             }
             ArrowError::ComputeError(message) => Error::invalid("type_error", clean(message)),
-            ArrowError::MemoryError(_) | ArrowError::OffsetOverflowError(_) => exhausted("a column grew too large"),
-            ArrowError::ParquetError(_) | ArrowError::IoError(..) => {
-                Error::internal("a file of the lake could not be read")
-            }
+            ArrowError::MemoryError(_) | ArrowError::OffsetOverflowError(_) => exhausted(),
+            ArrowError::IoError(_, io) => from_io(io),
+            ArrowError::ParquetError(_) => unreadable(),
             _ => internal("the query failed unexpectedly"),
         });
     }
@@ -239,11 +234,24 @@ fn from_internal(message: &str) -> Error {
     internal("the query failed unexpectedly")
 }
 
-fn exhausted(message: &str) -> Error {
-    if message.contains("disk") || message.contains("spill") {
+fn unreadable() -> Error {
+    Error::internal("a file of the lake could not be read")
+        .with_hint("send the query again; if it stays, run `tideline check`")
+}
+
+/// The limit on spilled bytes comes as an input/output error.
+fn from_io(error: &std::io::Error) -> Error {
+    if error.to_string().contains("exceeded the allowable limit") {
         return Error::new(Kind::TooLarge, "spill_limit", "the query needs more temporary disk space than it may use")
             .with_hint("narrow the time range or group by fewer columns");
     }
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        return Error::busy("disk_full", "the disk for temporary data is full").with_hint("free disk space");
+    }
+    unreadable()
+}
+
+fn exhausted() -> Error {
     Error::new(Kind::TooLarge, "memory_limit", "the query needs more memory than it may use")
         .with_hint("narrow the time range, select fewer columns, group by fewer keys, or add a LIMIT")
 }

@@ -279,7 +279,7 @@ impl<'a> Scan<'a> {
     /// Files as groups read side by side, each in order where overlaps allow it.
     fn groups(&self, files: &[Arc<ScanFile>]) -> Result<(Vec<FileGroup>, Vec<LexOrdering>)> {
         let cores = self.session.config_options().execution.target_partitions.max(1);
-        let all = FileGroup::new(files.iter().map(|f| partitioned(f)).collect());
+        let all = FileGroup::new(files.iter().map(partitioned).collect());
         let ordered = newest_first().and_then(|order| {
             let groups = FileScanConfig::split_groups_by_statistics_with_target_partitions(
                 self.files.table_schema(),

@@ -58,7 +58,7 @@ pub(super) fn check(sql: &str, limits: TextLimits, tables: &[String]) -> Result<
         .with_recursion_limit(PARSER_RECURSION)
         .build()
         .and_then(|mut parser| parser.parse_statements())
-        .map_err(|e| refuse_or(e, &tokens))?;
+        .map_err(|e| at_end(refuse_or(e, &tokens), &tokens))?;
     let Some(statement) = statements.pop_front() else {
         return Err(Error::invalid("syntax_error", "the query is empty").with_hint("send one SELECT statement"));
     };
@@ -69,6 +69,15 @@ pub(super) fn check(sql: &str, limits: TextLimits, tables: &[String]) -> Result<
     }
     allow(&statement, tables)?;
     Ok(statement)
+}
+
+/// Where a text that ends too early ends.
+fn at_end(mut error: Error, tokens: &[TokenWithSpan]) -> Error {
+    if error.code == "syntax_error" && error.position.is_none() {
+        let last = tokens.iter().rfind(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF));
+        error.position = last.map(|t| Position { line: t.span.end.line, column: t.span.end.column });
+    }
+    error
 }
 
 /// A statement that does not parse is still a write when it starts like one: that is the more useful answer.
@@ -141,8 +150,15 @@ fn position(token: &TokenWithSpan) -> Option<Position> {
 fn count(tokens: &[TokenWithSpan], max_operators: usize) -> Result<()> {
     let mut operators = 0usize;
     let mut depth = 0usize;
+    let mut before = &Token::EOF;
     for token in tokens {
+        // The sign of a literal in a list is no operator.
+        let sign = token.token == Token::Minus && matches!(before, Token::LParen | Token::Comma);
+        if !matches!(token.token, Token::Whitespace(_)) {
+            before = &token.token;
+        }
         match &token.token {
+            _ if sign => {}
             Token::LParen | Token::LBracket | Token::LBrace => {
                 depth += 1;
                 if depth > MAX_DEPTH {

@@ -5,7 +5,7 @@
 //!                       └─▶ `events` = lake ∪ buffer (events, prune, shortcut, order)
 //! ```
 //!
-//! Every limit ends in a clear error: text and operators ([`guard`]), what functions make (`functions`), memory and
+//! Every limit ends in a clear error: text and operators (`guard`), what functions make (`functions`), memory and
 //! spill (`session`), time, concurrency (`limits`). A panic in an operator costs its query only.
 
 mod concat;

@@ -1,11 +1,13 @@
-//! Scans declare that they are sorted; where nothing above makes use of it, that is taken back.
+//! Where the order of files is used, and where it is not.
 //!
-//! A scan that has to keep its order cannot hand files from a busy core to an idle one. Most queries aggregate, and
-//! do not care.
+//! Files are sorted by `event_ts`, the buffer is not. DataFusion sorts a union of the two as a whole; [`SortIntoUnion`]
+//! sorts only the part that needs it, so that "latest" never sorts files. And a scan that has to keep its order cannot
+//! hand files from a busy core to an idle one: [`RelaxUnusedOrder`] takes the order back where nothing above uses it.
 
 use std::sync::Arc;
 
 use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
@@ -19,6 +21,55 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode, replace_children_if_necessary};
+
+/// Moves a sort over a union into those of its inputs that are not in order already.
+#[derive(Debug)]
+pub(super) struct SortIntoUnion;
+
+impl PhysicalOptimizerRule for SortIntoUnion {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_down(|node| {
+            let moved = match node.downcast_ref::<SortExec>() {
+                Some(sort) => sort_into_union(sort)?,
+                None => None,
+            };
+            Ok(match moved {
+                Some(union) => Transformed::yes(union),
+                None => Transformed::no(node),
+            })
+        })
+        .data()
+    }
+
+    fn name(&self) -> &'static str {
+        "SortIntoUnion"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn sort_into_union(sort: &SortExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(union) = sort.input().downcast_ref::<UnionExec>().filter(|_| sort.preserve_partitioning()) else {
+        return Ok(None);
+    };
+    let in_order = |input: &Arc<dyn ExecutionPlan>| {
+        input.properties().equivalence_properties().ordering_satisfy(sort.expr().iter().cloned())
+    };
+    let ordered = union.inputs().iter().map(in_order).collect::<Result<Vec<_>>>()?;
+    if !ordered.contains(&true) {
+        return Ok(None);
+    }
+    let inputs = union.inputs().iter().zip(ordered).map(|(input, ordered)| -> Arc<dyn ExecutionPlan> {
+        if ordered {
+            return sort.fetch().and_then(|n| input.with_fetch(Some(n))).unwrap_or_else(|| Arc::clone(input));
+        }
+        let sorted = SortExec::new(sort.expr().clone(), Arc::clone(input)).with_preserve_partitioning(true);
+        Arc::new(sorted.with_fetch(sort.fetch()))
+    });
+    UnionExec::try_new(inputs.collect()).map(Some)
+}
 
 /// Lets scans share work where their order is not used.
 #[derive(Debug)]

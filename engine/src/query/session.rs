@@ -118,6 +118,8 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     // Before partitioning is decided, so that what is read from statistics is not distributed first.
     let at = rules.iter().position(|rule| rule.name() == "EnsureRequirements").unwrap_or(0);
     rules.insert(at, Arc::new(shortcut::AnswerFromStatistics));
+    // After sorts are placed, before limits and filters move through them.
+    rules.insert(at + 2, Arc::new(order::SortIntoUnion));
     // After sorting is decided, so that scans nobody needs in order may share their work.
     let at = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
     rules.insert(at, Arc::new(order::RelaxUnusedOrder));

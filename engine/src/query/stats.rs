@@ -4,8 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arrow::record_batch::RecordBatch;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
+
+use crate::event;
 
 /// What a query has read; final when its stream has ended.
 #[derive(Debug)]
@@ -82,6 +87,14 @@ fn add_reads(plan: &Arc<dyn ExecutionPlan>, totals: &mut Totals) {
         totals.rows_read += metrics.output_rows().unwrap_or(0);
         totals.rows_read += metrics.sum_by_name("pushdown_rows_pruned").map_or(0, |m| m.as_usize());
         totals.bytes_read += metrics.sum_by_name("bytes_scanned").map_or(0, |m| m.as_usize());
+    }
+    if let Some(buffer) = plan
+        .downcast_ref::<DataSourceExec>()
+        .and_then(|scan| scan.data_source().downcast_ref::<MemorySourceConfig>())
+        .filter(|memory| Arc::ptr_eq(&memory.original_schema(), &event::table_schema()))
+    {
+        // Memory counts nothing itself; it is read as a whole.
+        totals.rows_read += buffer.partitions().iter().flatten().map(RecordBatch::num_rows).sum::<usize>();
     }
     for child in plan.children() {
         add_reads(child, totals);

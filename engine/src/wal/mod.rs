@@ -236,7 +236,7 @@ impl Wal {
     /// The active segment goes too once it is worth it; the next append begins another.
     ///
     /// # Errors
-    /// The disk's. A failed sync is fatal, as for [`append`](Self::append).
+    /// The disk's; what could not be deleted is tried again next time.
     pub fn truncate(&mut self, covered: Seq) -> Result<()> {
         self.usable()?;
         let worth_it = |active: &mut Active| {
@@ -246,7 +246,6 @@ impl Wal {
         if let Some(done) = self.active.take_if(worth_it) {
             self.full.push_back(done.segment);
         }
-        let mut removed = false;
         while let Some(segment) = self.full.front().filter(|s| s.last <= covered) {
             match self.fs.remove(&segment.path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -254,11 +253,8 @@ impl Wal {
                 }
                 _ => self.full.pop_front(),
             };
-            removed = true;
         }
-        if removed && let Err(e) = self.fs.sync_dir(&self.dir) {
-            return Err(self.fail(format!("syncing {} failed: {e}", self.dir.display())).into());
-        }
+        // Not synced: a segment that is back after a loss of power is covered, and deleted when the log is opened.
         Ok(())
     }
 

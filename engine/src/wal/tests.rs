@@ -395,7 +395,9 @@ fn whichever_write_or_sync_fails_exactly_what_was_acknowledged_comes_back() {
                     fs.heal();
                     let context = format!("{on:?} {nth} fails with {error:?}, lasting: {lasting}");
                     assert_recovers(&fs.power_loss(), acknowledged, tried, &context);
-                    assert_recovers(&fs.power_loss_random(nth), acknowledged, tried, &context);
+                    for seed in [nth, nth << 32] {
+                        assert_recovers(&fs.power_loss_random(seed), acknowledged, tried, &context);
+                    }
                     // Without a loss of power: the process restarts and sees what is in the page cache.
                     assert_recovers(&fs, acknowledged, tried, &context);
                 }
@@ -462,7 +464,7 @@ fn power_lost_at_any_operation_costs_nothing_that_was_acknowledged() {
     let removes = healthy.ops().iter().filter(|op| op.kind == OpKind::Remove).count();
     assert!(removes >= 3, "segments are deleted in this test");
     for nth in 1..=healthy.op_count() {
-        for survivors in [None, Some(nth), Some(nth << 32)] {
+        for survivors in [None, Some(nth), Some(nth << 16), Some(nth << 32)] {
             let fs = SimFs::new();
             fs.fail(Fault::crash(nth));
             let mut life = Life::default();

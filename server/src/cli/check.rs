@@ -80,7 +80,7 @@ struct LetterFindings {
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let settings = SettingArgs { data_dir: args.data_dir.clone(), ..SettingArgs::default() };
     let config = settings.load()?.config;
-    let dir = config.data_dir;
+    let dir = std::path::absolute(&config.data_dir)?;
     require(&dir)?;
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
     let _lock = fs.lock(&dir.join("LOCK")).map_err(|e| match e.kind() {

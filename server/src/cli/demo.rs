@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use parking_lot::Mutex;
-use tideline_engine::clock::{Clock as _, DAY, MILLISECOND, SystemClock};
+use tideline_engine::clock::{Clock as _, DAY, SystemClock};
 use tideline_engine::error::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ use super::serve::{Embedding, serve};
 use super::session::{Ask, Session};
 use super::sql::table::Table;
 use super::{SettingArgs, print_error};
-use crate::config::{Origin, load::Layers};
+use crate::config::Origin;
 use crate::telemetry;
 use crate::traffic::{Generator, GeneratorConfig};
 
@@ -72,7 +72,7 @@ pub struct DemoArgs {
     /// Days of history
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=3_650))]
     days: u32,
-    /// Events of history
+    /// Events of history, about
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     events: u64,
     /// Live events a second; 0 is none
@@ -91,10 +91,13 @@ pub struct DemoArgs {
 
 /// Runs the demo until a signal, or as its arguments say.
 pub fn run(args: DemoArgs) -> Result<ExitCode> {
-    let listen = args.listen.clone().unwrap_or_else(free_address);
     let settings =
-        SettingArgs { listen: Some(listen), data_dir: Some(args.data_dir.clone()), ..SettingArgs::default() };
+        SettingArgs { listen: args.listen.clone(), data_dir: Some(args.data_dir.clone()), ..SettingArgs::default() };
     let mut loaded = settings.load()?;
+    if *loaded.origin("listen") == Origin::Default && TcpListener::bind(&loaded.config.listen).is_err() {
+        // Somebody has the usual port, and nobody asked for that very one.
+        "127.0.0.1:0".clone_into(&mut loaded.config.listen);
+    }
     if *loaded.origin("log.level") == Origin::Default {
         // What the demo prints is for reading; the log is for what goes wrong.
         "warn".clone_into(&mut loaded.config.log.level);
@@ -122,12 +125,6 @@ pub fn run(args: DemoArgs) -> Result<ExitCode> {
         }
         None => Ok(code),
     }
-}
-
-/// The usual port, or any where that is taken.
-fn free_address() -> String {
-    let usual = Layers::default().load().map(|l| l.config.listen).unwrap_or_default();
-    if TcpListener::bind(&usual).is_ok() { usual } else { "127.0.0.1:0".to_owned() }
 }
 
 struct Demo<'a> {
@@ -183,14 +180,14 @@ impl<'a> Demo<'a> {
     }
 
     fn history(&self) -> Result<Counts> {
-        let span = Duration::from_secs(u64::from(self.args.days) * 86_400);
         let now = self.clock.now();
+        let days = u64::from(self.args.days);
+        // One day more than is sent: the stream ends thin, and the last minutes are what a demo is asked about.
         let mut generator = Generator::new(GeneratorConfig {
             seed: self.args.seed,
-            // The last event is in the past, so that none is refused as being from the future.
-            start: now - i64::from(self.args.days) * DAY - MILLISECOND,
-            span,
-            events: self.args.events,
+            start: now - i64::from(self.args.days) * DAY,
+            span: Duration::from_secs((days + 1) * 86_400),
+            events: self.args.events.saturating_mul(days + 1) / days,
             users: 20_000,
             products: 1_000,
             daily_rhythm: true,
@@ -227,7 +224,8 @@ impl<'a> Demo<'a> {
         for (title, sql) in QUERIES {
             writeln!(out, "  # {title}\n  curl -G {url}/sql --data-urlencode \"q={sql}\"")?;
         }
-        writeln!(out, "\nOr in a conversation: tideline sql --url {url}")?;
+        let program = std::env::args().next().unwrap_or_else(|| "tideline".to_owned());
+        writeln!(out, "\nOr in a conversation: {program} sql --url {url}")?;
         if !self.args.once {
             let rate = self.args.rate;
             writeln!(out, "\nAbout {rate} made-up events a second keep coming. Ctrl-C stops.")?;

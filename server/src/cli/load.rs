@@ -1,6 +1,7 @@
 //! `tideline load`: files of events into a running server or a data folder.
 
 pub mod convert;
+pub(crate) mod csv_file;
 pub mod mapping;
 pub(crate) mod parquet_file;
 pub mod read;

@@ -152,23 +152,17 @@ struct Shell {
 }
 
 impl Shell {
-    /// Runs statements, the last with or without its semicolon; stops at the first that fails.
+    /// Runs what a text holds, the last statement with or without its semicolon; stops at the first that fails.
     fn script(&mut self, text: &str) -> Result<()> {
-        if text.trim_start().starts_with('\\') {
-            let outcome = self.command(text.trim());
-            self.settle(text, outcome.map(|_| ()));
-            return Ok(());
-        }
-        let script::Script { mut statements, rest } = script::split(text);
-        if !script::is_blank(&rest) {
-            statements.push(rest.trim().to_owned());
-        }
-        for statement in statements {
-            let outcome = self.statement(&statement);
-            self.settle(&statement, outcome);
-            if self.failed {
-                break;
+        let mut pending = String::new();
+        for line in text.lines() {
+            if self.line(line, &mut pending)? || self.failed {
+                return Ok(());
             }
+        }
+        if !script::is_blank(&pending) {
+            let outcome = self.statement(pending.trim());
+            self.settle(pending.trim(), outcome);
         }
         Ok(())
     }
@@ -182,27 +176,41 @@ impl Shell {
             write!(out, "{}", if pending.is_empty() { "tideline> " } else { "       -> " })?;
             out.flush()?;
             let Some(line) = lines.next() else { break };
-            let line = line?;
-            if pending.is_empty() && line.trim_start().starts_with('\\') {
-                match self.command(line.trim()) {
-                    Ok(true) => return Ok(()),
-                    Ok(false) => {}
-                    Err(error) => show_error(&line, &error),
-                }
-                continue;
+            if self.line(&line?, &mut pending)? {
+                return Ok(());
             }
-            pending.push_str(&line);
-            pending.push('\n');
-            let script::Script { statements, rest } = script::split(&pending);
-            for statement in statements {
-                if let Err(error) = self.statement(&statement) {
-                    show_error(&statement, &error);
-                }
-            }
-            pending = if script::is_blank(&rest) { String::new() } else { rest };
+            // Here mistakes are answered, and forgotten.
+            self.failed = false;
         }
         writeln!(out)?;
         Ok(())
+    }
+
+    /// Takes one more line: runs a backslash command, or the statements that are complete now, up to the first that
+    /// fails. `true` when it is the wish to quit.
+    fn line(&mut self, line: &str, pending: &mut String) -> Result<bool> {
+        if pending.is_empty() && line.trim_start().starts_with('\\') {
+            return match self.command(line.trim()) {
+                Ok(quit) => Ok(quit),
+                Err(error) => {
+                    self.settle(line, Err(error));
+                    Ok(false)
+                }
+            };
+        }
+        pending.push_str(line);
+        pending.push('\n');
+        let script::Script { statements, rest } = script::split(pending);
+        *pending = if script::is_blank(&rest) { String::new() } else { rest };
+        for statement in statements {
+            let outcome = self.statement(&statement);
+            self.settle(&statement, outcome);
+            if self.failed {
+                pending.clear();
+                break;
+            }
+        }
+        Ok(false)
     }
 
     fn settle(&mut self, text: &str, outcome: Result<()>) {

@@ -9,7 +9,9 @@ use super::Config;
 impl Config {
     /// The settings of the engine.
     pub fn engine(&self) -> EngineConfig {
-        let mut engine = EngineConfig::new(&self.data_dir);
+        // File operations take absolute paths only, so that no later change of the working folder misleads them.
+        let data_dir = std::path::absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone());
+        let mut engine = EngineConfig::new(&data_dir);
         engine.wal.segment_bytes = self.wal.segment_bytes.0;
         engine.wal.max_bytes = self.wal.max_bytes.0;
         engine.flush.bytes = self.flush.bytes.as_usize();
@@ -30,7 +32,7 @@ impl Config {
         }
         query.memory_bytes = self.query.memory_bytes.as_usize();
         query.spill_bytes = self.query.spill_bytes.0;
-        query.spill_dir = Some(self.data_dir.join("tmp"));
+        query.spill_dir = Some(data_dir.join("tmp"));
         query.max_text_bytes = self.query.max_text_bytes.as_usize();
         query.max_operators = self.query.max_operators;
         // The engine's is the most a request may have; the usual time goes with each request.

@@ -127,7 +127,7 @@ fn resend(server: &Server, ledger: &mut Ledger) {
     assert!(ledger.unknown.is_empty(), "a retry had no answer from a healthy server");
 }
 
-fn settings<'a>(crash_at: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+fn settings(crash_at: Option<&str>) -> Vec<(&str, &str)> {
     let mut settings = vec![
         ("TIDELINE_FLUSH_AGE", "150ms"),
         ("TIDELINE_WAL_SEGMENT_BYTES", "64KiB"),
@@ -141,7 +141,7 @@ fn settings<'a>(crash_at: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
 }
 
 fn cycle(dir: &Path, number: u64, rng: &mut ChaCha8Rng, ledger: &Mutex<Ledger>) -> String {
-    let moment = (number % 5 != 0).then(|| {
+    let moment = (!number.is_multiple_of(5)).then(|| {
         let moment = MOMENTS[rng.random_range(0..MOMENTS.len())];
         format!("{moment}:{}", rng.random_range(1..if moment.starts_with("log") { 60 } else { 6 }))
     });

@@ -1,6 +1,8 @@
 //! The server's integration tests, in one binary: in process through the router, over real sockets, and as a real
 //! process.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a helper of tests fails its test")]
+
 mod answers;
 mod app;
 mod cli;

@@ -122,8 +122,8 @@ async fn late_filtering_finds_the_same_rows() {
     let wide =
         "SELECT count(page) AS a, count(country) AS b, count(revenue) AS c, count(quantity) AS d FROM events WHERE ";
     for (filter, n) in [
-        ("user_id = 'u3'", 516),
-        ("user_id IN ('u3', 'u4') AND event_date = '2026-03-02'", 342),
+        ("user_id = 'u3'", 518),
+        ("user_id IN ('u3', 'u4') AND event_date = '2026-03-02'", 343),
         ("session_id = 's5' AND event_ts >= '2026-03-02' AND event_ts < '2026-03-02T12:00:00Z'", 6),
         ("user_id = 'nobody'", 0),
     ] {
@@ -183,7 +183,7 @@ async fn the_table_can_be_looked_at() {
     assert!(sql(&engine, "SHOW FUNCTIONS").await.unwrap().contains("date_trunc"));
     let columns = "SELECT count(*) AS n FROM information_schema.columns WHERE table_name = 'events'";
     assert_eq!(sql(&engine, columns).await.unwrap(), r#"{"n":43}"#);
-    assert!(sql(&engine, "EXPLAIN ANALYZE SELECT count(page) FROM events").await.unwrap().contains("bytes_scanned"));
+    assert!(sql(&engine, "EXPLAIN ANALYZE SELECT max(page) FROM events").await.unwrap().contains("bytes_scanned"));
     let series = "SELECT count(*) AS n, max(value) AS m FROM generate_series(1, 1000)";
     assert_eq!(sql(&engine, series).await.unwrap(), r#"{"n":1000,"m":1000}"#);
 }

@@ -13,8 +13,8 @@ use clap::ValueEnum;
 use tideline_engine::error::{Error, Result};
 
 use super::convert::{Place, convert};
-use super::mapping::{Encoding, Mapping};
-use super::parquet_file;
+use super::mapping::Mapping;
+use super::{csv_file, parquet_file};
 
 /// Most bytes in one batch; the server's default limit is four times that.
 pub const MAX_BATCH_BYTES: usize = 8 << 20;
@@ -178,7 +178,7 @@ pub fn read(input: &Input, options: &ReadOptions, read_bytes: &Arc<AtomicU64>, e
     let batcher = Batcher::new(input, options, emit);
     match (input.format(options.format, head), &options.mapping) {
         (FileFormat::Parquet, _) => parquet_file::read(reader, batcher),
-        (FileFormat::Csv, _) => read_csv(reader, batcher),
+        (FileFormat::Csv, _) => csv_file::read(reader, batcher),
         (_, None) => read_lines(reader, batcher),
         (_, Some(mapping)) => read_mapped_lines(reader, mapping, batcher),
     }
@@ -224,7 +224,7 @@ impl<'a> Batcher<'a> {
     }
 
     /// Passes on a line of which no event can be made: the server refuses it and keeps it.
-    fn push_malformed(&mut self, raw: &str, why: String, line: u64) -> Result<()> {
+    pub fn push_malformed(&mut self, raw: &str, why: String, line: u64) -> Result<()> {
         let json = serde_json::json!({ "malformed_line": raw });
         self.body.extend_from_slice(json.to_string().as_bytes());
         self.body.push(b'\n');
@@ -364,44 +364,6 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned()
 }
 
-fn read_csv(reader: Box<dyn BufRead>, mut batcher: Batcher<'_>) -> Result<u64> {
-    let options = batcher.options;
-    let tabs = batcher.id_name.as_ref().is_some_and(|name| name.ends_with(".tsv"));
-    let delimiter = options.mapping.as_ref().map_or(if tabs { '\t' } else { ',' }, |m| m.source.delimiter);
-    let encoding = options.mapping.as_ref().map_or(Encoding::Utf8, |m| m.source.encoding);
-    let mut csv =
-        csv::ReaderBuilder::new().delimiter(u8::try_from(delimiter).unwrap_or(b',')).flexible(true).from_reader(reader);
-    let header = csv.byte_headers().map_err(|e| batcher.unreadable(1, e))?;
-    let header: Vec<String> = header.iter().map(|h| String::from_utf8_lossy(h).trim().to_owned()).collect();
-    let (mapping, slots) = bind(options.mapping.as_ref(), &header, &batcher)?;
-    let nulls: Vec<&[u8]> = mapping.source.null.iter().map(|n| n.as_bytes()).collect();
-    let mut record = csv::ByteRecord::new();
-    while csv.read_byte_record(&mut record).map_err(|e| batcher.unreadable(csv_line(&e), e))? {
-        let line = record.position().map_or(0, csv::Position::line);
-        if record.len() != header.len() {
-            let why = format!("it has {} columns, the header has {}", record.len(), header.len());
-            batcher.push_malformed(&raw_csv(&record), why, line)?;
-            continue;
-        }
-        let cell = |slot: &usize| -> Result<Option<Cow<'_, str>>, std::str::Utf8Error> {
-            match record.get(*slot) {
-                None => Ok(None),
-                Some(bytes) if nulls.contains(&bytes) => Ok(None),
-                Some(bytes) if encoding == Encoding::Latin1 => Ok(Some(bytes.iter().map(|&b| char::from(b)).collect())),
-                Some(bytes) => std::str::from_utf8(bytes).map(|text| Some(Cow::Borrowed(text))),
-            }
-        };
-        match slots.iter().map(cell).collect::<Result<Vec<_>, _>>() {
-            Ok(row) => batcher.push_row(&mapping, &row, line)?,
-            Err(_) => {
-                let why = "it is not UTF-8; a mapping may say [source] encoding = \"latin-1\"".to_owned();
-                batcher.push_malformed(&raw_csv(&record), why, line)?;
-            }
-        }
-    }
-    batcher.finish()
-}
-
 /// The mapping to use for a file with this header, and the file's column for each of its slots.
 pub(super) fn bind<'m>(
     mapping: Option<&'m Mapping>,
@@ -422,15 +384,6 @@ pub(super) fn bind<'m>(
         return Err(Error::invalid("unknown_columns", message).with_hint(hint));
     }
     Ok((Cow::Owned(Mapping::of_header(header)), (0..header.len()).collect()))
-}
-
-fn raw_csv(record: &csv::ByteRecord) -> String {
-    let cells: Vec<Cow<'_, str>> = record.iter().map(String::from_utf8_lossy).collect();
-    cells.join(",")
-}
-
-fn csv_line(error: &csv::Error) -> u64 {
-    error.position().map_or(0, csv::Position::line)
 }
 
 fn unreadable(path: &Path, why: &io::Error) -> Error {
