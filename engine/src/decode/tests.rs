@@ -247,13 +247,8 @@ fn bodies_are_told_apart_by_looking() {
         assert!(error.hint.is_some());
     }
     assert_eq!(json(b"\x1f\x8b\x08\x00\xff").unwrap_err().code, "invalid_json");
-<<<<<<< HEAD
-    assert_eq!(json("[".repeat(1_000_000)).unwrap_err().code, "invalid_json");
-    assert_eq!(rejections(&json("{\"a\":".repeat(1_000)).unwrap()), [(0, "", "too_deep")]);
-=======
     assert_eq!(json("[".repeat(1_000_000)).map(|d| d.total).unwrap_err().code, "invalid_json");
     assert_eq!(rejections(&json(format!("{}", "{\"a\":".repeat(1_000))).unwrap()), [(0, "", "too_deep")]);
->>>>>>> decode
 }
 
 #[test]

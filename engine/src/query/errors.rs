@@ -226,7 +226,10 @@ fn from_execution(message: &str) -> Error {
 fn from_internal(message: &str) -> Error {
     // DataFusion calls this its own defect; it is a function given types that it does not take.
     if let Some((function, _)) = message.split_once(" failed to match any signature") {
-        return Error::invalid("type_error", format!("{} does not take arguments of these types", lower_first(function)));
+        return Error::invalid(
+            "type_error",
+            format!("{} does not take arguments of these types", lower_first(function)),
+        );
     }
     if ["coerc", "Unavailable default cast"].iter().any(|part| message.contains(part)) {
         return Error::invalid("type_error", clean(message));
