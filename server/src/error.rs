@@ -164,15 +164,30 @@ impl Problem {
     }
 }
 
+/// An error and what caused it, for the log.
+fn with_causes(error: &Error) -> String {
+    let mut text = error.message.clone();
+    let mut cause = std::error::Error::source(error);
+    while let Some(c) = cause {
+        let said = c.to_string();
+        // Many errors repeat their cause in their own words.
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = c.source();
+    }
+    text
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = status_of(error.kind, error.code);
         let mut problem = match error.kind {
-            Kind::Internal | Kind::Corrupt => return Self::internal(error.message),
+            Kind::Internal | Kind::Corrupt => return Self::internal(with_causes(&error)),
             Kind::Fatal => {
                 let message = "the server can no longer keep what it promises and is stopping; nothing was stored";
                 let mut problem = Self::new(status, error.code, message);
-                problem.private = Some(error.message);
+                problem.private = Some(with_causes(&error));
                 problem
             }
             _ => Self::new(status, error.code, error.message),

@@ -7,9 +7,17 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
+/// The filter of a setting: a plain level is for Tideline itself, and libraries are heard from warnings on.
+fn directives(level: &str) -> String {
+    if level.contains(['=', ',']) {
+        return level.to_owned();
+    }
+    format!("warn,tideline={level},tideline_server={level},tideline_engine={level}")
+}
+
 /// Starts logging for the process. Called once.
 pub fn start(log: &Log) -> Result<()> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|e| {
+    let filter = EnvFilter::try_new(directives(log.level.trim())).map_err(|e| {
         Error::invalid("invalid_config", format!("the setting `log.level` = \"{}\" is refused: {e}", log.level))
             .with_hint("use error, warn, info, debug or trace, or filters like info,tideline_server=debug")
     })?;

@@ -201,7 +201,9 @@ impl<'b> Sink<'b> {
             Err(reject) => {
                 self.any_json |= match reject.code {
                     code::INVALID_JSON => false,
-                    code::INVALID_UTF8 | code::TOO_DEEP | code::EVENT_TOO_LARGE => self.body[range.clone()].starts_with(b"{"),
+                    code::INVALID_UTF8 | code::TOO_DEEP | code::EVENT_TOO_LARGE => {
+                        self.body[range.clone()].starts_with(b"{")
+                    }
                     _ => true,
                 };
                 let Reject { field, code, message } = reject;

@@ -224,7 +224,14 @@ fn from_execution(message: &str) -> Error {
 
 /// DataFusion calls some wrong queries internal errors; planning ones are still the query's.
 fn from_internal(message: &str) -> Error {
-    if message.contains("coerc") || message.contains("type_coercion") {
+    // DataFusion calls this its own defect; it is a function given types that it does not take.
+    if let Some((function, _)) = message.split_once(" failed to match any signature") {
+        return Error::invalid(
+            "type_error",
+            format!("{} does not take arguments of these types", lower_first(function)),
+        );
+    }
+    if ["coerc", "Unavailable default cast"].iter().any(|part| message.contains(part)) {
         return Error::invalid("type_error", clean(message));
     }
     internal("the query failed unexpectedly")
@@ -269,7 +276,8 @@ fn lower_first(text: &str) -> String {
 
 /// Takes the layers' prefixes, the plea for a bug report, and anything after the first line off a message.
 fn clean(message: &str) -> String {
-    const PREFIXES: [&str; 9] = [
+    const PREFIXES: [&str; 10] = [
+        "Internal error: ",
         "Error during planning: ",
         "Execution error: ",
         "This feature is not implemented: ",

@@ -10,8 +10,15 @@ use proptest::prelude::*;
 
 use crate::app::{App, event};
 
-static APP: LazyLock<App> =
-    LazyLock::new(|| App::start(&[("query.timeout", "20s"), ("ingest.max_body_bytes", "256KiB")]));
+static APP: LazyLock<App> = LazyLock::new(|| {
+    let app = App::start(&[("query.timeout", "20s"), ("ingest.max_body_bytes", "256KiB")]);
+    // Some rows in the lake and some beside it.
+    for (ack, from) in [("committed", 0), ("durable", 50)] {
+        let lines: String = (from..from + 50).map(|i| event(&format!("e{i}")) + "\n").collect();
+        assert_eq!(app.post(&format!("/events?ack={ack}"), lines).status, 202);
+    }
+    app
+});
 
 /// Pieces that parsers have to look at, and a few that they must not trust.
 fn json_pieces() -> impl Strategy<Value = Vec<u8>> {
@@ -83,6 +90,100 @@ fn sql_pieces() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
 }
 
+/// Text that parses, so that planning and running are reached.
+fn expression() -> impl Strategy<Value = String> {
+    const LEAVES: [&str; 26] = [
+        "event_ts",
+        "event_type",
+        "price",
+        "quantity",
+        "items",
+        "bot",
+        "lat",
+        "event_date",
+        "seq",
+        "properties",
+        "NULL",
+        "1",
+        "-0.5",
+        "1e308",
+        "9223372036854775807",
+        "''",
+        "'2026-02-30'",
+        "true",
+        "now()",
+        "INTERVAL '1' MONTH",
+        "[1,2]",
+        "DATE '0001-01-01'",
+        "x'ff'",
+        "(SELECT max(seq) FROM events)",
+        "count(*)",
+        "row_number() OVER (ORDER BY seq)",
+    ];
+    const OPERATORS: [&str; 14] =
+        ["+", "-", "*", "/", "%", "=", "<", "AND", "OR", "||", "LIKE", "~", "IS DISTINCT FROM", "IN (1, NULL) ="];
+    const FUNCTIONS: [&str; 24] = [
+        "sum",
+        "avg",
+        "min",
+        "count",
+        "abs",
+        "lower",
+        "length",
+        "date_trunc('day',",
+        "to_timestamp",
+        "coalesce",
+        "sqrt",
+        "ln",
+        "array_length",
+        "cardinality",
+        "substr('abc',",
+        "chr",
+        "repeat('a',",
+        "lpad('a',",
+        "date_part('hour',",
+        "approx_distinct",
+        "median",
+        "array_agg",
+        "nth_value",
+        "round",
+    ];
+    const TYPES: [&str; 8] = ["INT", "BIGINT", "VARCHAR", "DATE", "TIMESTAMP", "DECIMAL(5,2)", "BOOLEAN", "DOUBLE"];
+    let leaf = proptest::sample::select(&LEAVES[..]).prop_map(str::to_owned);
+    leaf.prop_recursive(3, 12, 2, |inner| {
+        let operator = proptest::sample::select(&OPERATORS[..]);
+        let function = proptest::sample::select(&FUNCTIONS[..]);
+        let kind = proptest::sample::select(&TYPES[..]);
+        prop_oneof![
+            (inner.clone(), operator, inner.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
+            (function, inner.clone()).prop_map(|(f, a)| match f.contains('(') {
+                true => format!("{f} {a})"),
+                false => format!("{f}({a})"),
+            }),
+            (inner.clone(), kind).prop_map(|(a, kind)| format!("CAST({a} AS {kind})")),
+            (inner.clone(), inner).prop_map(|(a, b)| format!("CASE WHEN {a} THEN {b} END")),
+        ]
+    })
+}
+
+fn statement() -> impl Strategy<Value = Vec<u8>> {
+    let clause = |words: &'static str| prop_oneof![2 => Just(String::new()), 1 => expression().prop_map(move |e| format!(" {words} {e}"))];
+    let select = (expression(), clause("WHERE"), clause("GROUP BY"), clause("HAVING"), clause("ORDER BY"));
+    let shape = proptest::sample::select(
+        &[
+            "{}",
+            "EXPLAIN {}",
+            "WITH a AS ({}) SELECT * FROM a x JOIN a y USING (e)",
+            "{} UNION ALL {}",
+            "SELECT * FROM ({}) LIMIT 3",
+        ][..],
+    );
+    (select, shape).prop_map(|((e, filter, group, having, order), shape)| {
+        let select = format!("SELECT {e} AS e FROM events{filter}{group}{having}{order}");
+        shape.replace("{}", &select).into_bytes()
+    })
+}
+
 fn header() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
     let name = proptest::sample::select(
         &[
@@ -142,6 +243,7 @@ fn paths() -> impl Strategy<Value = String> {
 }
 
 fn check(path: &str, headers: Vec<(&'static str, Vec<u8>)>, body: Vec<u8>) -> Result<(), TestCaseError> {
+    let sent = body.clone();
     let Ok(mut request) = Request::post(path).body(Body::from(body)) else { return Ok(()) };
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::from_bytes(&value.into_iter().filter(|b| *b != 0x7f).collect::<Vec<_>>()) {
@@ -149,7 +251,8 @@ fn check(path: &str, headers: Vec<(&'static str, Vec<u8>)>, body: Vec<u8>) -> Re
         }
     }
     let answer = APP.send(request);
-    prop_assert!(answer.status.as_u16() < 500, "{} {}", answer.status, answer.text());
+    let sent = String::from_utf8_lossy(&sent).into_owned();
+    prop_assert!(answer.status.as_u16() < 500, "{} {}\nto {path} {sent}", answer.status, answer.text());
     if answer.status.is_client_error() && answer.status != 422 {
         let json = answer.json();
         for field in ["type", "title", "status", "detail", "code", "message", "request_id"] {
@@ -159,8 +262,15 @@ fn check(path: &str, headers: Vec<(&'static str, Vec<u8>)>, body: Vec<u8>) -> Re
     Ok(())
 }
 
+/// 64 cases, or `PROPTEST_CASES`.
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default().cases;
+    let cases = if asked == 256 { 64 } else { asked };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn no_request_is_answered_5xx(
@@ -173,6 +283,11 @@ proptest! {
 
     #[test]
     fn no_sql_is_answered_5xx(body in sql_pieces()) {
+        check("/sql", vec![("content-type", b"application/sql".to_vec())], body)?;
+    }
+
+    #[test]
+    fn no_statement_is_answered_5xx(body in statement()) {
         check("/sql", vec![("content-type", b"application/sql".to_vec())], body)?;
     }
 

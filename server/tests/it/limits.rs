@@ -56,8 +56,8 @@ fn sizes_before_and_after_decompression_are_limited_and_named() {
 #[test]
 fn a_bomb_costs_nothing() {
     let app = App::start(&[]);
-    let zeros = vec![b' '; 64 << 20];
-    for (encoding, bomb) in [("gzip", gzip(&zeros)), ("zstd", zstd::encode_all(&zeros[..], 19).unwrap())] {
+    let zeros = vec![b' '; 16 << 20];
+    for (encoding, bomb) in [("gzip", gzip(&zeros)), ("zstd", zstd::encode_all(&zeros[..], 3).unwrap())] {
         let answer = compressed(&app, encoding, bomb);
         assert_eq!((answer.status, answer.code().as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "compression_ratio"));
     }

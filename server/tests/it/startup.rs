@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::app::event;
+use crate::app::{event, until};
 use crate::process::Server;
 
 fn tideline(args: &[&str], settings: &[(&str, &str)], dir: &Path) -> Output {
@@ -73,6 +73,41 @@ fn a_signal_stops_it_and_everything_is_in_the_lake() {
     assert_eq!((health["engine"]["lake_rows"].as_u64(), health["engine"]["buffer_rows"].as_u64()), (Some(1), Some(0)));
     assert_eq!(server.csv("SELECT event_id FROM events"), ["a"]);
     assert_eq!(server.terminate(), Some(0));
+}
+
+#[test]
+fn a_signal_under_load_costs_no_acknowledged_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[("TIDELINE_FLUSH_AGE", "200ms")]);
+    let url = server.url.clone();
+    let (code, acknowledged) = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..3)
+            .map(|client| {
+                let url = &url;
+                scope.spawn(move || {
+                    let mut stored = 0;
+                    for batch in 0.. {
+                        let body: String = (0..20).map(|i| event(&format!("{client}-{batch}-{i}")) + "\n").collect();
+                        match Server::post(url, &body) {
+                            Some((202, _)) => stored += 20,
+                            // Stopping: refused, or no answer any more.
+                            Some((503, _)) | None => break,
+                            Some((status, body)) => panic!("{status}: {body}"),
+                        }
+                    }
+                    stored
+                })
+            })
+            .collect();
+        until("there is load", || server.csv("SELECT count(*) FROM events")[0] != "0");
+        let code = server.terminate();
+        (code, clients.into_iter().map(|c| c.join().unwrap()).sum::<u64>())
+    });
+    assert_eq!(code, Some(0));
+    let server = Server::start(dir.path(), &[]);
+    let found: u64 = server.csv("SELECT count(DISTINCT event_id) FROM events")[0].parse().unwrap();
+    assert!(found >= acknowledged, "{acknowledged} acknowledged, {found} there");
+    assert_eq!(server.csv("SELECT count(*) FROM events")[0], found.to_string());
 }
 
 #[test]
