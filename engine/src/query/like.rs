@@ -10,9 +10,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Scalar, StringViewArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, ByteView, Scalar, StringViewArray, UInt32Array,
 };
-use arrow::buffer::Buffer;
+use arrow::buffer::{BooleanBuffer, Buffer};
 use arrow::compute::kernels::comparison::{ilike, like, nilike, nlike};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Schema};
@@ -28,10 +28,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use parking_lot::Mutex;
 
-/// Outcomes remembered at a time; a power of two.
-const SLOTS: usize = 1 << 14;
-/// Arrays over more buffers than this are not dictionary pages.
+/// Arrays over more buffers than this are not dictionary pages,
 const MAX_BUFFERS: usize = 4;
+/// nor are buffers of more bytes than this; a memo takes one and a half times as much.
+const MAX_BUFFER_BYTES: usize = 4 << 20;
 
 /// Replaces LIKE with a constant pattern in filters.
 #[derive(Debug)]
@@ -90,18 +90,37 @@ struct LikeOnce {
 #[derive(Debug)]
 struct Memo {
     buffers: Vec<Buffer>,
-    slots: Vec<Slot>,
+    /// For each buffer, by where a text starts: texts of more than [`INLINE_BYTES`] start further apart than one slot.
+    long: Vec<Vec<Long>>,
+    /// Texts that are their own view, by a hash.
+    short: Vec<Short>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Slot {
+/// A text is in its view up to this many bytes.
+const INLINE_BYTES: u32 = 12;
+/// Bytes of a buffer that share a slot.
+const SLOT_BYTES: usize = 8;
+/// Short texts remembered; a power of two.
+const SHORT_SLOTS: usize = 256;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Long {
+    offset: u32,
+    /// 0 while the slot is empty.
+    length: u32,
+    outcome: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Short {
     view: u128,
     outcome: Option<bool>,
 }
 
 impl Memo {
     fn over(buffers: &[Buffer]) -> Self {
-        Self { buffers: buffers.to_vec(), slots: vec![Slot { view: 0, outcome: None }; SLOTS] }
+        let long = buffers.iter().map(|b| vec![Long::default(); b.len() / SLOT_BYTES + 1]).collect();
+        Self { buffers: buffers.to_vec(), long, short: vec![Short::default(); SHORT_SLOTS] }
     }
 
     fn is_over(&self, buffers: &[Buffer]) -> bool {
@@ -110,9 +129,31 @@ impl Memo {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a hash")]
-    fn slot(&mut self, view: u128) -> &mut Slot {
+    fn short(view: u128) -> usize {
         let mixed = ((view >> 64) as u64 ^ (view as u64).rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        &mut self.slots[(mixed >> 40) as usize & (SLOTS - 1)]
+        (mixed >> 48) as usize & (SHORT_SLOTS - 1)
+    }
+
+    fn get(&self, view: u128) -> Option<bool> {
+        let parts = ByteView::from(view);
+        if parts.length <= INLINE_BYTES {
+            let slot = &self.short[Self::short(view)];
+            return if slot.view == view { slot.outcome } else { None };
+        }
+        let slot = self.long.get(parts.buffer_index as usize)?.get(parts.offset as usize / SLOT_BYTES)?;
+        (slot.offset == parts.offset && slot.length == parts.length).then_some(slot.outcome)
+    }
+
+    fn set(&mut self, view: u128, outcome: bool) {
+        let parts = ByteView::from(view);
+        if parts.length <= INLINE_BYTES {
+            self.short[Self::short(view)] = Short { view, outcome: Some(outcome) };
+            return;
+        }
+        let slots = self.long.get_mut(parts.buffer_index as usize);
+        if let Some(slot) = slots.and_then(|s| s.get_mut(parts.offset as usize / SLOT_BYTES)) {
+            *slot = Long { offset: parts.offset, length: parts.length, outcome };
+        }
     }
 }
 
@@ -135,34 +176,33 @@ impl LikeOnce {
 
     fn compare_once(&self, texts: &ArrayRef) -> Result<BooleanArray> {
         let views = texts.as_string_view();
-        if views.data_buffers().len() > MAX_BUFFERS {
+        let buffers = views.data_buffers();
+        if buffers.len() > MAX_BUFFERS || buffers.iter().map(Buffer::len).sum::<usize>() > MAX_BUFFER_BYTES {
             return self.compare(texts);
         }
-        let mut memo = self.memo(views.data_buffers());
-        let mut outcome = BooleanBufferBuilder::new(views.len());
-        outcome.resize(views.len());
+        let mut memo = self.memo(buffers);
         let mut unknown: Vec<u32> = Vec::new();
-        for (row, &view) in (0u32..).zip(views.views().iter()) {
-            let slot = memo.slot(view);
-            match slot.outcome {
-                Some(known) if slot.view == view => outcome.set_bit(row as usize, known),
-                _ => unknown.push(row),
-            }
-        }
+        let mut outcome = BooleanBuffer::collect_bool(views.len(), |row| {
+            memo.get(views.views()[row]).unwrap_or_else(|| {
+                if views.is_valid(row) {
+                    unknown.push(u32::try_from(row).unwrap_or(u32::MAX));
+                }
+                false
+            })
+        });
         if !unknown.is_empty() {
             let rows = UInt32Array::from(unknown);
             let compared = self.compare(&take(texts, &rows, None)?)?;
-            for (at, &row) in rows.values().iter().enumerate() {
-                let known = compared.is_valid(at) && compared.value(at);
-                outcome.set_bit(row as usize, known);
-                if compared.is_valid(at) {
-                    let view = views.views()[row as usize];
-                    *memo.slot(view) = Slot { view, outcome: Some(known) };
-                }
+            let mut bits = BooleanBufferBuilder::new(views.len());
+            bits.append_buffer(&outcome);
+            for (at, &row) in rows.values().iter().enumerate().filter(|(at, _)| compared.is_valid(*at)) {
+                bits.set_bit(row as usize, compared.value(at));
+                memo.set(views.views()[row as usize], compared.value(at));
             }
+            outcome = bits.finish();
         }
         self.memos.lock().push(memo);
-        Ok(BooleanArray::new(outcome.finish(), views.nulls().cloned()))
+        Ok(BooleanArray::new(outcome, views.nulls().cloned()))
     }
 
     fn memo(&self, buffers: &[Buffer]) -> Memo {
