@@ -66,8 +66,15 @@ impl<'de> ObjectReader<'de> {
         scanner.open(b'{')?;
         let mut first = true;
         while let Some(key) = scanner.next_key(&mut first)? {
+            let target = self.target(&key);
+            if let Target::Nested(parent) = target
+                && scanner.skip_space() == b'{'
+            {
+                self.children(parent, scanner)?;
+                continue;
+            }
             let raw = scanner.value()?;
-            match self.target(&key) {
+            match target {
                 Target::Unknown => self.extras.push((key, Cow::Borrowed(raw.text))),
                 Target::Properties => self.properties = Some(raw),
                 Target::Alias(Alias::Timestamp) => self.second.push((Target::EventTs, "timestamp", raw)),
@@ -82,6 +89,7 @@ impl<'de> ObjectReader<'de> {
 
     /// What a top-level name stands for.
     #[inline]
+    #[expect(clippy::ptr_arg, reason = "only a borrowed name can be remembered")]
     fn target(&mut self, key: &Cow<'de, str>) -> Target {
         let position = self.position;
         self.position += 1;
@@ -103,7 +111,8 @@ impl<'de> ObjectReader<'de> {
 
     fn apply_second(&mut self) {
         let mut second = std::mem::take(&mut self.second);
-        for (target, name, raw) in second.drain(..) {
+        // From the last to the first: of a name that is there twice the last one counts.
+        for (target, name, raw) in second.drain(..).rev() {
             if raw.is_null() {
                 continue;
             }
@@ -151,22 +160,16 @@ impl<'de> ObjectReader<'de> {
             Target::Flag(slot) => row.flag[slot] = raw.flag(flag::NAMES[slot])?,
             Target::Float(slot) => row.float[slot] = raw.float(float::NAMES[slot])?,
             Target::Items => self.items(raw)?,
-            Target::Nested(parent) => self.nested(parent, raw)?,
+            // Objects have been read by now.
+            Target::Nested(_) if raw.is_null() => {}
+            Target::Nested(parent) => return Err(wrong_type(parent.name().into(), "an object", raw.kind())),
             Target::Properties | Target::Alias(_) | Target::Unknown => {}
         }
         Ok(())
     }
 
-    fn nested(&mut self, parent: Parent, raw: &Raw<'de>) -> Result<(), Reject> {
-        match raw.kind() {
-            Kind::Null => Ok(()),
-            Kind::Object => self.children(parent, raw.text).map_err(unscannable),
-            kind => Err(wrong_type(parent.name().into(), "an object", kind)),
-        }
-    }
-
-    fn children(&mut self, parent: Parent, object: &'de str) -> Result<(), ScanError> {
-        let mut scanner = Scanner::new(object, 0);
+    /// Reads `utm`, `device` or `geo`.
+    fn children(&mut self, parent: Parent, scanner: &mut Scanner<'de>) -> Result<(), ScanError> {
         scanner.open(b'{')?;
         let mut first = true;
         while let Some(key) = scanner.next_key(&mut first)? {
