@@ -3,6 +3,7 @@
 use tideline_engine::engine::EngineConfig;
 use tideline_engine::error::{Error, Result};
 use tideline_engine::fs::crash::CrashAt;
+use tideline_engine::lake::LakeConfig;
 
 use super::Config;
 
@@ -20,6 +21,8 @@ impl Config {
         engine.maintain.every = self.lake.maintain_every.0;
         engine.maintain.retention_days = (self.lake.retention_days > 0).then_some(self.lake.retention_days);
         engine.maintain.vacuum_after = self.lake.vacuum_after.0;
+        engine.maintain.tidy_every = self.lake.tidy_every.0;
+        self.lake(&mut engine.lake);
         engine.dedup_bytes = self.dedup.max_bytes.as_usize();
         engine.dead_letter_bytes = self.dead_letters.max_bytes.0;
         engine.inflight_bytes = self.ingest.max_in_flight_bytes.as_usize();
@@ -43,6 +46,17 @@ impl Config {
         engine
     }
 
+    fn lake(&self, lake: &mut LakeConfig) {
+        let days = self.lake.vacuum_after.0.as_secs().div_ceil(86_400);
+        lake.vacuum_days = u32::try_from(days).unwrap_or(u32::MAX);
+        lake.log_retention_days = self.lake.log_retention_days;
+        lake.compaction.target_bytes = self.lake.target_file_bytes.0;
+        lake.flush_zstd_level = i32::try_from(self.lake.flush_zstd_level).unwrap_or(i32::MAX);
+        lake.compact_zstd_level = i32::try_from(self.lake.merge_zstd_level).unwrap_or(i32::MAX);
+        lake.bloom_filters = self.lake.bloom_filters;
+        lake.metadata_bytes = self.lake.footer_bytes.as_usize();
+    }
+
     /// The moment at which a test wants the process to end.
     pub fn crash_at(&self) -> Result<Option<CrashAt>> {
         if self.crash_at.is_empty() {
@@ -52,5 +66,23 @@ impl Config {
         parsed.map_err(|why: String| {
             Error::invalid("invalid_config", format!("the setting `crash_at` is refused: {why}"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_defaults_are_the_engines_own() {
+        let (ours, theirs) = (Config::default().engine(), EngineConfig::new("tideline-data"));
+        assert_eq!(format!("{:?}", ours.lake), format!("{:?}", theirs.lake));
+        assert_eq!(format!("{:?}", ours.wal), format!("{:?}", theirs.wal));
+        assert_eq!((ours.flush, ours.maintain), (theirs.flush, theirs.maintain));
+        assert_eq!(
+            (ours.dedup_bytes, ours.dead_letter_bytes, ours.inflight_bytes, ours.max_event_bytes),
+            (theirs.dedup_bytes, theirs.dead_letter_bytes, theirs.inflight_bytes, theirs.max_event_bytes)
+        );
+        assert_eq!((ours.max_wait, ours.max_future), (theirs.max_wait, theirs.max_future));
     }
 }

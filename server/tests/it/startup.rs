@@ -76,6 +76,22 @@ fn a_signal_stops_it_and_everything_is_in_the_lake() {
 }
 
 #[test]
+fn a_lake_out_of_reach_at_the_end_leaves_the_events_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[("TIDELINE_FLUSH_AGE", "1h")]);
+    assert_eq!(Server::post(&server.url, &event("a")).unwrap().0, 202);
+    let (lake, aside) = (dir.path().join("lake"), dir.path().join("aside"));
+    std::fs::rename(&lake, &aside).unwrap();
+    std::fs::write(&lake, "not a folder").unwrap();
+    assert_eq!(server.terminate(), Some(0), "nothing is lost, so it ends in good order");
+
+    std::fs::remove_file(&lake).unwrap();
+    std::fs::rename(&aside, &lake).unwrap();
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!(server.csv("SELECT event_id FROM events"), ["a"]);
+}
+
+#[test]
 fn a_signal_under_load_costs_no_acknowledged_event() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[("TIDELINE_FLUSH_AGE", "200ms")]);
