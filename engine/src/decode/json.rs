@@ -3,17 +3,18 @@
 //! A body that starts with `[` is an array; one whose text is a single object (over several lines, too) is one event;
 //! anything else is NDJSON. A byte order mark is skipped, lines may end in CRLF, blank lines do not count.
 //!
-//! What is broken costs only itself. A line or an array element that does not parse is rejected with its index. An
-//! array is cut at the commas between its elements before they are parsed, by following quotes and brackets alone; so
-//! a malformed element does not hide the ones after it, and in an array that breaks off, the complete elements count
-//! and the rest is one rejected element, as is text after the closing bracket. Only a body of which nothing at all is
-//! JSON is an error as a whole (`invalid_json`).
+//! What is broken costs only itself. A line or an array element that does not parse is rejected with its index. Where
+//! an element of an array is malformed, the next one is found by following quotes and brackets alone; so it does not
+//! hide the ones after it, and in an array that breaks off, the complete elements count and the rest is one rejected
+//! element, as is text after the closing bracket. Only a body of which nothing at all is JSON is an error as a whole
+//! (`invalid_json`).
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{DecodeContext, Decoded, MAX_DEPTH, Sink};
+use super::scan::{self, matches};
+use super::{DecodeContext, Decoded, Sink};
 use crate::error::{Error, Result};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -39,10 +40,7 @@ pub(super) fn decode(body: &Bytes, ctx: &DecodeContext) -> Result<Decoded> {
 
 /// Whether the body is one object rather than one on each line.
 fn is_one_object(body: &[u8], all: &Range<usize>) -> bool {
-    let is_json = |range: Range<usize>| {
-        depth_within(&body[range.clone()], MAX_DEPTH)
-            && sonic_rs::from_slice::<serde::de::IgnoredAny>(&body[range]).is_ok()
-    };
+    let is_json = |range: Range<usize>| std::str::from_utf8(&body[range]).is_ok_and(|text| scan::check(text).is_ok());
     match find_newline(&body[all.clone()]) {
         None => true,
         Some(at) => {
@@ -70,8 +68,15 @@ fn array(body: &[u8], all: Range<usize>, sink: &mut Sink<'_>) -> Result<()> {
         return Ok(());
     }
     loop {
-        let (end, stop) = element_end(&body[..all.end], at);
-        sink.event(trimmed(body, at..end))?;
+        let start = trimmed(body, at..all.end).start;
+        let (end, stop) = match sink.element(start)? {
+            Some(end) => (end, if body[end] == b',' { Stop::Comma } else { Stop::Bracket }),
+            None => {
+                let (end, stop) = element_end(&body[..all.end], start);
+                sink.event(trimmed(body, start..end))?;
+                (end, stop)
+            }
+        };
         at = end + 1;
         match stop {
             Stop::Comma => {}
@@ -108,15 +113,6 @@ fn element_end(bytes: &[u8], mut at: usize) -> (usize, Stop) {
     (bytes.len(), Stop::End)
 }
 
-const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-
-/// The high bit of each byte of `word` that equals `byte`; bits above the first match may be wrong, the lowest is not.
-const fn matches(word: u64, byte: u8) -> u64 {
-    let difference = word ^ (LOW_BITS * byte as u64);
-    difference.wrapping_sub(LOW_BITS) & !difference & HIGH_BITS
-}
-
 /// Where the string that starts at `at` has its closing quote, or the end. Eight bytes at a time.
 fn string_end(bytes: &[u8], mut at: usize) -> usize {
     loop {
@@ -140,32 +136,6 @@ fn string_end(bytes: &[u8], mut at: usize) -> usize {
         }
         at = stop + 2;
     }
-}
-
-/// Whether brackets nest at most `most` deep. Nearly always settled by counting them.
-pub(super) fn depth_within(bytes: &[u8], most: usize) -> bool {
-    // In chunks small enough for an 8-bit counter, which lets the compiler compare many bytes at once.
-    let opened: usize = bytes
-        .chunks(255)
-        .map(|chunk| usize::from(chunk.iter().fold(0u8, |n, b| n + u8::from(matches!(b, b'{' | b'[')))))
-        .sum();
-    opened <= most || deepest(bytes) <= most
-}
-
-#[cold]
-fn deepest(bytes: &[u8]) -> usize {
-    let (mut at, mut depth, mut deepest) = (0, 0usize, 0);
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => at = string_end(bytes, at + 1),
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-        at += 1;
-    }
-    deepest
 }
 
 fn find_newline(bytes: &[u8]) -> Option<usize> {
@@ -216,15 +186,5 @@ mod tests {
             };
             prop_assert_eq!(string_end(bytes, from), naive);
         }
-    }
-
-    #[test]
-    fn depth_counts_brackets_outside_strings() {
-        assert!(depth_within(br#"{"a":"[[[[[["}"#, 1));
-        assert!(depth_within(b"[[],[],[],[],[]]", 2));
-        assert!(!depth_within(b"[[],[[]]]", 2));
-        assert!(!depth_within(&b"[".repeat(1_000_000), MAX_DEPTH));
-        // 256 brackets in one chunk would wrap an 8-bit counter.
-        assert!(!depth_within(&b"{".repeat(256), 10));
     }
 }

@@ -5,7 +5,7 @@
 //! were sent, and the reason for each of the others: one event's error never costs its neighbours. Why an event can be
 //! rejected is listed in [`crate::validate::code`].
 //!
-//! The parts: `json` cuts a body into events; `object` reads one event's fields into a
+//! The parts: `json` cuts a body into events; `object` reads one event's fields, with a cursor over its text (`scan`), into a
 //! `Row` that borrows from the body; [`crate::validate`] judges it; `derive` fills in what
 //! the client left out; `builders` appends it to the batch. `arrow` turns Arrow input into the same rows.
 //!
@@ -38,11 +38,13 @@ mod number;
 mod object;
 mod properties;
 mod raw;
+mod scan;
 mod time;
 
 use builders::Builders;
 pub use derive::{Agent, Deriver};
 use object::ObjectReader;
+use scan::Scanner;
 
 /// How deep objects and arrays may nest in an event, the event itself included.
 pub const MAX_DEPTH: usize = 64;
@@ -181,8 +183,61 @@ impl<'b> Sink<'b> {
         }
     }
 
-    /// Takes the event whose text stands in this range of the body. An error refuses the whole body.
+    /// Takes the event whose text is all of this range of the body. An error refuses the whole body.
     fn event(&mut self, range: Range<usize>) -> Result<()> {
+        let verdict = self.read(range.clone()).and_then(|event| self.judge(event));
+        self.settle(range, verdict)
+    }
+
+    /// Takes the element of an array that starts here, where it is JSON and a comma or the closing bracket follows;
+    /// where those are. Otherwise nothing is done.
+    fn element(&mut self, start: usize) -> Result<Option<usize>> {
+        let Some(text) = self.text else { return Ok(None) };
+        let mut scanner = Scanner::new(text, start);
+        let Ok(read) = self.reader.read(&mut scanner) else { return Ok(None) };
+        let end = scanner.at();
+        if !matches!(scanner.skip_space(), b',' | b']') {
+            return Ok(None);
+        }
+        let verdict = self.check_size(end - start).and(read).and_then(|()| self.judge(&text[start..end]));
+        self.settle(start..end, verdict)?;
+        Ok(Some(scanner.at()))
+    }
+
+    fn check_size(&self, bytes: usize) -> Result<(), Reject> {
+        if bytes <= self.ctx.max_event_bytes {
+            return Ok(());
+        }
+        let message = format!("the event has {bytes} bytes; the limit is {}", self.ctx.max_event_bytes);
+        Err(Reject::event(code::EVENT_TOO_LARGE, message))
+    }
+
+    /// Reads an event's fields; its text.
+    fn read(&mut self, range: Range<usize>) -> Result<&'b str, Reject> {
+        let bytes = &self.body[range.clone()];
+        self.check_size(bytes.len())?;
+        // The range begins and ends at ASCII characters or the body's ends, so on character boundaries.
+        let event = match self.text.and_then(|text| text.get(range)) {
+            Some(event) => event,
+            None => std::str::from_utf8(bytes)
+                .map_err(|e| Reject::event(code::INVALID_UTF8, format!("the event is not UTF-8: {e}")))?,
+        };
+        let mut scanner = Scanner::new(event, 0);
+        let read = self.reader.read(&mut scanner).map_err(raw::unscannable)?;
+        scanner.end().map_err(raw::unscannable)?;
+        read.map(|()| event)
+    }
+
+    /// Validates the event read last, fills it in and appends it.
+    fn judge(&mut self, event: &str) -> Result<(), Reject> {
+        let ObjectReader { row, page_url, .. } = &mut self.reader;
+        validate::validate(row, &self.ctx.limits, self.latest)?;
+        self.ctx.deriver.fill(row, page_url.as_deref(), &self.ctx.limits);
+        identify(row, event);
+        self.builders.append(row).ok_or_else(|| Reject::event(code::MISSING_FIELD, "a required field is missing"))
+    }
+
+    fn settle(&mut self, range: Range<usize>, verdict: Result<(), Reject>) -> Result<()> {
         if self.total >= self.ctx.max_events {
             return Err(Error::new(
                 Kind::TooLarge,
@@ -193,7 +248,7 @@ impl<'b> Sink<'b> {
         }
         let index = self.total;
         self.total += 1;
-        match self.try_event(range.clone()) {
+        match verdict {
             Ok(()) => {
                 self.any_json = true;
                 self.rows.push(u32::try_from(index).map_err(|_| Error::internal("more than 2^32 events in a body"))?);
@@ -211,30 +266,6 @@ impl<'b> Sink<'b> {
             }
         }
         Ok(())
-    }
-
-    fn try_event(&mut self, range: Range<usize>) -> Result<(), Reject> {
-        let bytes = &self.body[range.clone()];
-        if bytes.len() > self.ctx.max_event_bytes {
-            let message = format!("the event has {} bytes; the limit is {}", bytes.len(), self.ctx.max_event_bytes);
-            return Err(Reject::event(code::EVENT_TOO_LARGE, message));
-        }
-        // The range begins and ends at ASCII characters or the body's ends, so on character boundaries.
-        let event = match self.text.and_then(|text| text.get(range)) {
-            Some(event) => event,
-            None => std::str::from_utf8(bytes)
-                .map_err(|e| Reject::event(code::INVALID_UTF8, format!("the event is not UTF-8: {e}")))?,
-        };
-        if !json::depth_within(bytes, MAX_DEPTH) {
-            let message = format!("the event nests objects and arrays more than {MAX_DEPTH} deep");
-            return Err(Reject::event(code::TOO_DEEP, message));
-        }
-        self.reader.read(event)?;
-        validate::validate(&self.reader.row, &self.ctx.limits, self.latest)?;
-        let ObjectReader { row, page_url, .. } = &mut self.reader;
-        self.ctx.deriver.fill(row, page_url.as_deref(), &self.ctx.limits);
-        identify(row, event);
-        self.builders.append(row).ok_or_else(|| Reject::event(code::MISSING_FIELD, "a required field is missing"))
     }
 
     fn finish(self) -> Result<Decoded> {

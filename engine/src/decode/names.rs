@@ -50,16 +50,21 @@ impl Parent {
     }
 
     /// The flat column of a name inside this object.
-    pub(super) fn child(self, name: &str) -> Option<Target> {
-        let column = match (self, name) {
+    pub(super) fn column(self, name: &str) -> Option<&'static str> {
+        Some(match (self, name) {
             (Self::Utm, "source") => "utm_source",
             (Self::Utm, "medium") => "utm_medium",
             (Self::Utm, "campaign") => "utm_campaign",
-            (Self::Device, "user_agent" | "os" | "mobile" | "bot")
-            | (Self::Geo, "country" | "city" | "lat" | "lon") => name,
+            (Self::Device, "user_agent") => "user_agent",
+            (Self::Device, "os") => "os",
+            (Self::Device, "mobile") => "mobile",
+            (Self::Device, "bot") => "bot",
+            (Self::Geo, "country") => "country",
+            (Self::Geo, "city") => "city",
+            (Self::Geo, "lat") => "lat",
+            (Self::Geo, "lon") => "lon",
             _ => return None,
-        };
-        Some(target(column))
+        })
     }
 }
 

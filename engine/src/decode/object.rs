@@ -1,6 +1,6 @@
 //! One JSON object → [`Row`], in one pass over its text and without a tree of values in between.
 //!
-//! sonic-rs walks the object and hands out each value as its raw text; what the column wants is read from that text,
+//! A [`Scanner`] walks over the object and hands out each value as its raw text; what the column wants is read from that text,
 //! so money and ids keep every digit. The rules, where the text leaves a choice:
 //!
 //! - Names: `timestamp` is `event_ts`, `page_url` is `page`; `utm{source,medium,campaign}`,
@@ -16,14 +16,12 @@
 //!   strict. A lone surrogate (`"\ud83d"`) becomes U+FFFD.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-
-use super::items::ItemsVisitor;
+use super::items;
 use super::names::{Alias, Parent, Target, takes_numbers, target};
 use super::properties::{mended, merged, own_properties};
-use super::raw::{KeySeed, Kind, NOT_JSON, Raw, RawSeed, not_an_object, syntax, wrong_type};
+use super::raw::{Kind, Raw, unscannable, wrong_type};
+use super::scan::{ScanError, Scanner};
 use crate::validate::{MONEY_NAMES, Reject, Row, code, flag, float, int, text};
 
 /// Reads events of one request, one after the other, and keeps its buffers between them.
@@ -36,35 +34,85 @@ pub(crate) struct ObjectReader<'de> {
     /// The first field that could not be taken.
     problem: Option<Reject>,
     /// Values under an alias or nested: applied after the object is read, where the canonical name is absent.
-    second: Vec<(Target, Cow<'de, str>, Raw<'de>)>,
+    second: Vec<(Target, &'static str, Raw<'de>)>,
     /// Unknown fields.
-    extras: Vec<(Cow<'de, str>, Raw<'de>)>,
+    extras: Vec<(Cow<'de, str>, Cow<'de, str>)>,
     properties: Option<Raw<'de>>,
+    /// The names of the events before, by position: clients send the same ones in the same order, and comparing is
+    /// quicker than looking up.
+    expected: Vec<(&'de str, Target)>,
+    /// Which of them comes next.
+    position: usize,
 }
 
+/// Names remembered; what an event has beyond is looked up.
+const MAX_EXPECTED: usize = 128;
+
 impl<'de> ObjectReader<'de> {
-    /// Reads one event into [`row`](Self::row). `event` must not be nested deeper than the limit.
-    pub fn read(&mut self, event: &'de str) -> Result<(), Reject> {
+    /// Reads the event at the scanner into [`row`](Self::row), and passes it. The outer error means that its end was
+    /// not found; with the inner one the event is JSON, but no event.
+    pub fn read(&mut self, scanner: &mut Scanner<'de>) -> Result<Result<(), Reject>, ScanError> {
         self.row = Row::default();
         self.page_url = None;
         self.problem = None;
         self.second.clear();
         self.extras.clear();
         self.properties = None;
-
-        if !event.starts_with('{') {
-            return Err(not_an_object(event));
+        self.position = 0;
+        if scanner.skip_space() != b'{' {
+            scanner.value()?;
+            return Ok(Err(Reject::event(code::NOT_AN_OBJECT, "an event must be a JSON object")));
         }
-        let mut deserializer = sonic_rs::Deserializer::from_str(event);
-        deserializer.deserialize_map(EventVisitor(self)).and_then(|()| deserializer.end()).map_err(|e| syntax(&e))?;
+        scanner.open(b'{')?;
+        let mut first = true;
+        while let Some(key) = scanner.next_key(&mut first)? {
+            let target = self.target(&key);
+            if let Target::Nested(parent) = target
+                && scanner.skip_space() == b'{'
+            {
+                self.children(parent, scanner)?;
+                continue;
+            }
+            let raw = scanner.value()?;
+            match target {
+                Target::Unknown => self.extras.push((key, Cow::Borrowed(raw.text))),
+                Target::Properties => self.properties = Some(raw),
+                Target::Alias(Alias::Timestamp) => self.second.push((Target::EventTs, "timestamp", raw)),
+                Target::Alias(Alias::PageUrl) => self.second.push((Target::Text(text::PAGE), "page_url", raw)),
+                target => self.take(target, &raw),
+            }
+        }
         self.apply_second();
-        self.merge_properties()?;
-        self.problem.take().map_or(Ok(()), Err)
+        self.merge_properties();
+        Ok(self.problem.take().map_or(Ok(()), Err))
+    }
+
+    /// What a top-level name stands for.
+    #[inline]
+    #[expect(clippy::ptr_arg, reason = "only a borrowed name can be remembered")]
+    fn target(&mut self, key: &Cow<'de, str>) -> Target {
+        let position = self.position;
+        self.position += 1;
+        if let Some((name, target)) = self.expected.get(position)
+            && **name == **key
+        {
+            return *target;
+        }
+        let target = target(key);
+        if let Cow::Borrowed(name) = key {
+            if position < self.expected.len() {
+                self.expected[position] = (name, target);
+            } else if position == self.expected.len() && position < MAX_EXPECTED {
+                self.expected.push((name, target));
+            }
+        }
+        target
     }
 
     fn apply_second(&mut self) {
         let mut second = std::mem::take(&mut self.second);
-        for (target, name, raw) in second.drain(..) {
+        // From the last to the first: of a name that is there twice the last one counts.
+        for (target, name, raw) in second.drain(..).rev() {
             if raw.is_null() {
                 continue;
             }
@@ -74,7 +122,7 @@ impl<'de> ObjectReader<'de> {
             if self.is_absent(target) {
                 self.take(target, &raw);
             } else {
-                self.extras.push((name, raw));
+                self.extras.push((Cow::Borrowed(name), Cow::Borrowed(raw.text)));
             }
         }
         self.second = second;
@@ -112,23 +160,33 @@ impl<'de> ObjectReader<'de> {
             Target::Flag(slot) => row.flag[slot] = raw.flag(flag::NAMES[slot])?,
             Target::Float(slot) => row.float[slot] = raw.float(float::NAMES[slot])?,
             Target::Items => self.items(raw)?,
-            Target::Nested(parent) => self.nested(parent, raw)?,
+            // Objects have been read by now.
+            Target::Nested(_) if raw.is_null() => {}
+            Target::Nested(parent) => return Err(wrong_type(parent.name().into(), "an object", raw.kind())),
             Target::Properties | Target::Alias(_) | Target::Unknown => {}
         }
         Ok(())
     }
 
-    fn nested(&mut self, parent: Parent, raw: &Raw<'de>) -> Result<(), Reject> {
-        match raw.kind() {
-            Kind::Null => Ok(()),
-            Kind::Object => {
-                let Cow::Borrowed(text) = raw.0 else { return Err(Reject::event(code::INVALID_JSON, NOT_JSON)) };
-                sonic_rs::Deserializer::from_str(text)
-                    .deserialize_map(NestedVisitor { reader: self, parent })
-                    .map_err(|e| syntax(&e))
+    /// Reads `utm`, `device` or `geo`.
+    fn children(&mut self, parent: Parent, scanner: &mut Scanner<'de>) -> Result<(), ScanError> {
+        scanner.open(b'{')?;
+        let mut first = true;
+        while let Some(key) = scanner.next_key(&mut first)? {
+            let raw = scanner.value()?;
+            match parent.column(&key) {
+                // The same place in the next event is taken for the same name, so the lookup is saved there, too.
+                Some(column) => {
+                    let target = self.target(&Cow::Borrowed(column));
+                    self.second.push((target, column, raw));
+                }
+                None => {
+                    let name = format!("{}_{key}", parent.name());
+                    self.extras.push((Cow::Owned(name), Cow::Borrowed(raw.text)));
+                }
             }
-            kind => Err(wrong_type(parent.name().into(), "an object", kind)),
         }
+        Ok(())
     }
 
     fn items(&mut self, raw: &Raw<'de>) -> Result<(), Reject> {
@@ -138,17 +196,9 @@ impl<'de> ObjectReader<'de> {
         match raw.kind() {
             Kind::Null => Ok(()),
             Kind::Array => {
-                let Cow::Borrowed(text) = raw.0 else { return Err(Reject::event(code::INVALID_JSON, NOT_JSON)) };
-                let mut visitor = ItemsVisitor::default();
-                sonic_rs::Deserializer::from_str(text).deserialize_seq(&mut visitor).map_err(|e| syntax(&e))?;
-                if let Some(problem) = visitor.problem {
-                    return Err(problem);
-                }
-                if visitor.has_extras {
-                    let joined = format!("[{}]", visitor.extras.join(","));
-                    self.extras.push((Cow::Borrowed("items"), Raw(Cow::Owned(joined))));
-                }
-                self.row.items = Some(visitor.items);
+                let found = items::read(raw.text)?;
+                self.extras.extend(found.extras.map(|extras| (Cow::Borrowed("items"), Cow::Owned(extras))));
+                self.row.items = Some(found.items);
                 Ok(())
             }
             kind => Err(wrong_type("items".into(), "an array", kind)),
@@ -156,82 +206,32 @@ impl<'de> ObjectReader<'de> {
     }
 
     /// `properties` ∪ unknown fields, as the text of one object.
-    fn merge_properties(&mut self) -> Result<(), Reject> {
-        let own = match self.properties.take() {
+    fn merge_properties(&mut self) {
+        let own = match self.properties.take().map(own_properties) {
             None => None,
-            Some(raw) => match own_properties(raw) {
-                Ok(own) => own,
-                Err(reject) => {
-                    self.problem.get_or_insert(reject);
-                    None
-                }
-            },
+            Some(Ok(own)) => own,
+            Some(Err(reject)) => {
+                self.problem.get_or_insert(reject);
+                None
+            }
         };
         if own.is_none() && self.extras.is_empty() {
-            return Ok(());
+            return;
         }
-        let own = own.map(mended).transpose()?;
-        for (_, raw) in &mut self.extras {
-            raw.0 = mended(std::mem::take(&mut raw.0))?;
+        let own = own.map(mended);
+        for (_, value) in &mut self.extras {
+            *value = mended(std::mem::take(value));
         }
         self.row.text[text::PROPERTIES] = match own {
             // The most frequent case needs no copy.
             Some(own) if self.extras.is_empty() => Some(own),
-            own => Some(Cow::Owned(merged(own.as_deref(), &self.extras)?)),
+            own => match merged(own.as_deref(), &self.extras) {
+                Ok(merged) => Some(Cow::Owned(merged)),
+                Err(error) => {
+                    self.problem.get_or_insert(unscannable(error));
+                    None
+                }
+            },
         };
-        Ok(())
-    }
-}
-
-struct EventVisitor<'r, 'de>(&'r mut ObjectReader<'de>);
-
-impl<'de> Visitor<'de> for EventVisitor<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let reader = self.0;
-        while let Some(key) = map.next_key_seed(KeySeed)? {
-            let raw = map.next_value_seed(RawSeed)?;
-            match target(&key) {
-                Target::Unknown => reader.extras.push((key, raw)),
-                Target::Properties => reader.properties = Some(raw),
-                Target::Alias(Alias::Timestamp) => reader.second.push((Target::EventTs, key, raw)),
-                Target::Alias(Alias::PageUrl) => reader.second.push((Target::Text(text::PAGE), key, raw)),
-                target => reader.take(target, &raw),
-            }
-        }
-        Ok(())
-    }
-}
-
-struct NestedVisitor<'r, 'de> {
-    reader: &'r mut ObjectReader<'de>,
-    parent: Parent,
-}
-
-impl<'de> Visitor<'de> for NestedVisitor<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { reader, parent } = self;
-        while let Some(key) = map.next_key_seed(KeySeed)? {
-            let raw = map.next_value_seed(RawSeed)?;
-            let flat = || Cow::Owned(format!("{}_{key}", parent.name()));
-            match parent.child(&key) {
-                None => reader.extras.push((flat(), raw)),
-                // The flat name of a nested field that loses; the columns of `device` and `geo` are not prefixed.
-                Some(target) if parent == Parent::Utm => reader.second.push((target, flat(), raw)),
-                Some(target) => reader.second.push((target, key, raw)),
-            }
-        }
-        Ok(())
     }
 }

@@ -2,18 +2,16 @@
 //! JSON object.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-
-use super::raw::{KeySeed, Kind, NOT_JSON, Raw, RawSeed, syntax, wrong_type};
+use super::raw::{Kind, Raw, wrong_type};
+use super::scan::{self, ScanError, Scanner, code_unit};
 use crate::validate::{Reject, code};
 
 /// The object in `properties`; `None` when there is nothing in it.
-pub(super) fn own_properties<'de>(raw: Raw<'de>) -> Result<Option<Cow<'de, str>>, Reject> {
+pub(super) fn own_properties(raw: Raw<'_>) -> Result<Option<Cow<'_, str>>, Reject> {
     let object = match raw.kind() {
         Kind::Null => return Ok(None),
-        Kind::Object => raw.0,
+        Kind::Object => Cow::Borrowed(raw.text),
         // Our own exports carry the column as text.
         Kind::String => match raw.text(false).map_err(|problem| problem.reject("properties"))? {
             None => return Ok(None),
@@ -31,14 +29,10 @@ pub(super) fn own_properties<'de>(raw: Raw<'de>) -> Result<Option<Cow<'de, str>>
 
 /// Whether a text is one JSON object, not nested deeper than an event may be.
 pub(crate) fn is_object(text: &str) -> bool {
-    text.starts_with('{')
-        && text.ends_with('}')
-        && super::json::depth_within(text.as_bytes(), super::MAX_DEPTH)
-        && sonic_rs::from_str::<serde::de::IgnoredAny>(text).is_ok()
-        && mended(Cow::Borrowed(text)).is_ok()
+    text.starts_with('{') && text.ends_with('}') && scan::check(text).is_ok()
 }
 
-pub(super) fn merged(own: Option<&str>, extras: &[(Cow<'_, str>, Raw<'_>)]) -> Result<String, Reject> {
+pub(super) fn merged(own: Option<&str>, extras: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<String, ScanError> {
     let mut out = String::with_capacity(own.map_or(0, str::len) + extras.len() * 48 + 2);
     out.push('{');
     let mut add = |key: &str, value: &str| {
@@ -50,17 +44,19 @@ pub(super) fn merged(own: Option<&str>, extras: &[(Cow<'_, str>, Raw<'_>)]) -> R
         out.push_str(value);
     };
     if let Some(own) = own {
-        let mut deserializer = sonic_rs::Deserializer::from_str(own);
-        let pairs = deserializer.deserialize_map(PairsVisitor).map_err(|e| syntax(&e))?;
-        for (key, value) in pairs {
+        let mut scanner = Scanner::new(own, 0);
+        scanner.open(b'{')?;
+        let mut first = true;
+        while let Some(key) = scanner.next_key(&mut first)? {
+            let value = scanner.value()?;
             if !extras.iter().any(|(name, _)| *name == key) {
-                add(&key, &value.0);
+                add(&key, value.text);
             }
         }
     }
     for (at, (key, value)) in extras.iter().enumerate() {
         if !extras[at + 1..].iter().any(|(name, _)| name == key) {
-            add(key, &value.0);
+            add(key, value);
         }
     }
     out.push('}');
@@ -94,67 +90,23 @@ pub(crate) fn push_json_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Checks the escapes in a raw text, which the parser skips over without a look, and replaces a lone surrogate with
-/// U+FFFD: JSON's grammar allows one, but nobody can read it.
-pub(super) fn mended(raw: Cow<'_, str>) -> Result<Cow<'_, str>, Reject> {
+/// A scanned text with each lone surrogate replaced by U+FFFD: JSON's grammar allows them, but nobody can read them.
+pub(super) fn mended(raw: Cow<'_, str>) -> Cow<'_, str> {
     let mut copy: Option<String> = None;
     let mut at = 0;
     while let Some(found) = raw[at..].find('\\') {
         let escape = at + found;
-        let length = match raw.as_bytes().get(escape + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            Some(b'u') => match (surrogate(&raw, escape), surrogate(&raw, escape + 6)) {
-                (None, _) => return Err(Reject::event(code::INVALID_JSON, format!("{NOT_JSON}: {BAD_ESCAPE}"))),
-                (Some(Surrogate::High), Some(Surrogate::Low)) => 12,
-                (Some(Surrogate::No), _) => 6,
-                (Some(_), _) => {
-                    copy.get_or_insert_with(|| raw.to_string()).replace_range(escape + 2..escape + 6, "fffd");
-                    6
+        at = escape + 2;
+        if let Some(unit) = code_unit(&raw, escape) {
+            at = escape + 6;
+            match (unit, code_unit(&raw, at)) {
+                (0xd800..0xdc00, Some(0xdc00..0xe000)) => at += 6,
+                (0xd800..0xe000, _) => {
+                    copy.get_or_insert_with(|| raw.to_string()).replace_range(escape + 2..at, "fffd");
                 }
-            },
-            _ => return Err(Reject::event(code::INVALID_JSON, format!("{NOT_JSON}: {BAD_ESCAPE}"))),
-        };
-        // Only ASCII was passed, so this is a character boundary.
-        at = escape + length;
-    }
-    Ok(copy.map_or(raw, Cow::Owned))
-}
-
-const BAD_ESCAPE: &str = "invalid escape in a string";
-
-enum Surrogate {
-    High,
-    Low,
-    No,
-}
-
-/// What the escape `\uXXXX` at a place stands for; `None` when there is none.
-fn surrogate(raw: &str, at: usize) -> Option<Surrogate> {
-    let escape = raw.as_bytes().get(at..at + 6)?;
-    if !escape.starts_with(b"\\u") || !escape[2..].iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    Some(match (escape[2], escape[3]) {
-        (b'd' | b'D', b'8' | b'9' | b'a' | b'A' | b'b' | b'B') => Surrogate::High,
-        (b'd' | b'D', b'c'..=b'f' | b'C'..=b'F') => Surrogate::Low,
-        _ => Surrogate::No,
-    })
-}
-
-struct PairsVisitor;
-
-impl<'de> Visitor<'de> for PairsVisitor {
-    type Value = Vec<(Cow<'de, str>, Raw<'de>)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut pairs = Vec::new();
-        while let Some(key) = map.next_key_seed(KeySeed)? {
-            pairs.push((key, map.next_value_seed(RawSeed)?));
+                _ => {}
+            }
         }
-        Ok(pairs)
     }
+    copy.map_or(raw, Cow::Owned)
 }

@@ -1,95 +1,33 @@
 //! One JSON value as its text, and what columns read from that text.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Visitor};
-
+use super::MAX_DEPTH;
 use super::number::{self, NumberError};
-use super::properties::mended;
+use super::scan::{ScanError, unescape};
 use super::time::{self, TimeError};
 use crate::clock::Micros;
 use crate::validate::{Reject, code};
 
-/// How sonic-rs names its "give me the raw text" type; a test fails should that change.
-const RAW_TOKEN: &str = "$sonic_rs::LazyValue";
-
-/// One JSON value as its text: borrowed, unless it is a string with escapes.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Raw<'de>(pub(super) Cow<'de, str>);
-
-pub(super) struct RawSeed;
-
-impl<'de> DeserializeSeed<'de> for RawSeed {
-    type Value = Raw<'de>;
-
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw<'de>, D::Error> {
-        deserializer.deserialize_newtype_struct(RAW_TOKEN, self)
-    }
-}
-
-impl<'de> Visitor<'de> for RawSeed {
-    type Value = Raw<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    #[inline]
-    fn visit_borrowed_str<E>(self, raw: &'de str) -> Result<Raw<'de>, E> {
-        Ok(Raw(Cow::Borrowed(raw)))
-    }
-
-    fn visit_str<E>(self, raw: &str) -> Result<Raw<'de>, E> {
-        Ok(Raw(Cow::Owned(raw.to_owned())))
-    }
-}
-
-/// A key of an object.
-pub(super) struct KeySeed;
-
-impl<'de> DeserializeSeed<'de> for KeySeed {
-    type Value = Cow<'de, str>;
-
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for KeySeed {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    #[inline]
-    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(key))
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(key.to_owned()))
-    }
+/// One JSON value as its text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Raw<'de> {
+    pub text: &'de str,
+    /// Whether it is a string with escapes.
+    escaped: bool,
 }
 
 pub(super) const NOT_JSON: &str = "the event is not valid JSON";
 
+/// The reason for a text that is no event.
 #[cold]
-pub(super) fn syntax(error: &sonic_rs::Error) -> Reject {
-    // Its first line is the reason; a drawing of the surrounding text follows.
-    let text = error.to_string();
-    let reason = text.lines().next().unwrap_or_default().trim_end_matches(['\n', ':', ' ']);
-    Reject::event(code::INVALID_JSON, format!("{NOT_JSON}: {reason}"))
-}
-
-#[cold]
-pub(super) fn not_an_object(event: &str) -> Reject {
-    match sonic_rs::from_str::<serde::de::IgnoredAny>(event) {
-        Ok(_) => Reject::event(code::NOT_AN_OBJECT, "an event must be a JSON object"),
-        Err(e) => syntax(&e),
+pub(super) fn unscannable(error: ScanError) -> Reject {
+    match error {
+        ScanError::Syntax(what, at) => Reject::event(code::INVALID_JSON, format!("{NOT_JSON}: {what} (byte {at})")),
+        ScanError::TooDeep => {
+            let message = format!("the event nests objects and arrays more than {MAX_DEPTH} deep");
+            Reject::event(code::TOO_DEEP, message)
+        }
     }
 }
 
@@ -126,7 +64,6 @@ impl Kind {
 pub(super) enum TextProblem {
     Type(Kind, bool),
     Nul,
-    Json,
 }
 
 impl TextProblem {
@@ -136,7 +73,6 @@ impl TextProblem {
             Self::Type(kind, false) => wrong_type(field.into(), "a string", kind),
             Self::Type(kind, true) => wrong_type(field.into(), "a string or a number", kind),
             Self::Nul => nul(field.into()),
-            Self::Json => Reject::event(code::INVALID_JSON, format!("{NOT_JSON}: invalid escape in a string")),
         }
     }
 }
@@ -148,8 +84,12 @@ pub(crate) fn nul(field: Cow<'static, str>) -> Reject {
 }
 
 impl<'de> Raw<'de> {
+    pub(super) fn new(text: &'de str, escaped: bool) -> Self {
+        Self { text, escaped }
+    }
+
     pub(super) fn kind(&self) -> Kind {
-        match self.0.as_bytes().first() {
+        match self.text.as_bytes().first() {
             Some(b'"') => Kind::String,
             Some(b'{') => Kind::Object,
             Some(b'[') => Kind::Array,
@@ -167,11 +107,11 @@ impl<'de> Raw<'de> {
     pub(super) fn text(&self, numbers: bool) -> Result<Option<Cow<'de, str>>, TextProblem> {
         let text = match self.kind() {
             Kind::Null => return Ok(None),
-            Kind::String => match &self.0 {
-                Cow::Borrowed(raw) => Cow::Borrowed(&raw[1..raw.len() - 1]),
-                Cow::Owned(raw) => unescape(raw)?,
-            },
-            Kind::Number if numbers => return Ok(Some(self.0.clone())),
+            Kind::String => {
+                let inner = &self.text[1..self.text.len() - 1];
+                if self.escaped { unescaped(inner)? } else { Cow::Borrowed(inner) }
+            }
+            Kind::Number if numbers => return Ok(Some(Cow::Borrowed(self.text))),
             kind => return Err(TextProblem::Type(kind, numbers)),
         };
         Ok(if is_blank(&text) { None } else { Some(text) })
@@ -182,7 +122,7 @@ impl<'de> Raw<'de> {
     pub(super) fn number(&self, field: &Cow<'static, str>, strings: bool) -> Result<Option<Cow<'_, str>>, Reject> {
         match self.kind() {
             Kind::Null => Ok(None),
-            Kind::Number => Ok(Some(Cow::Borrowed(&*self.0))),
+            Kind::Number => Ok(Some(Cow::Borrowed(self.text))),
             Kind::String if strings => {
                 let text = self.text(false).map_err(|problem| problem.reject(field.clone()))?;
                 Ok(text.map(|text| match text {
@@ -220,7 +160,7 @@ impl<'de> Raw<'de> {
     pub(super) fn flag(&self, field: &'static str) -> Result<Option<bool>, Reject> {
         match self.kind() {
             Kind::Null => Ok(None),
-            Kind::Bool => Ok(Some(self.0.starts_with('t'))),
+            Kind::Bool => Ok(Some(self.text.starts_with('t'))),
             kind => Err(wrong_type(field.into(), "true or false", kind)),
         }
     }
@@ -229,7 +169,7 @@ impl<'de> Raw<'de> {
         match self.kind() {
             Kind::Null => Ok(None),
             // JSON numbers are a subset of what Rust reads; too large ones become infinite and fail their range.
-            Kind::Number => Ok(self.0.parse().ok()),
+            Kind::Number => Ok(self.text.parse().ok()),
             kind => Err(wrong_type(field.into(), "a number", kind)),
         }
     }
@@ -237,7 +177,7 @@ impl<'de> Raw<'de> {
     pub(super) fn time(&self, field: &'static str) -> Result<Option<Micros>, Reject> {
         let time = match self.kind() {
             Kind::Null => return Ok(None),
-            Kind::Number => time::epoch_ms(&self.0),
+            Kind::Number => time::epoch_ms(self.text),
             Kind::String => match self.text(false).map_err(|problem| problem.reject(field))? {
                 None => return Ok(None),
                 Some(text) => time::parse(&text),
@@ -252,11 +192,10 @@ fn is_blank(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_whitespace())
 }
 
-/// The value of a JSON string with escapes. A lone surrogate becomes U+FFFD.
+/// The value of a string with escapes.
 #[cold]
-fn unescape(raw: &str) -> Result<Cow<'static, str>, TextProblem> {
-    let raw = mended(Cow::Borrowed(raw)).map_err(|_| TextProblem::Json)?;
-    let text = sonic_rs::from_str::<String>(&raw).map_err(|_| TextProblem::Json)?;
+fn unescaped(inner: &str) -> Result<Cow<'static, str>, TextProblem> {
+    let text = unescape(inner);
     if text.contains('\0') { Err(TextProblem::Nul) } else { Ok(Cow::Owned(text)) }
 }
 

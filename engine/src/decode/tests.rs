@@ -294,6 +294,8 @@ fn values_are_taken_as_the_rules_say() {
         (r#""page_url":"https://x/y?utm_source=z","page":"/y""#, "utm_source", "z"),
         (r#""utm":{"source":"a","term":"t"},"utm_source":"b""#, "utm_source", "b"),
         (r#""utm":{"source":"a","term":"t"},"utm_source":"b""#, "properties", r#"{"utm_term":"t","utm_source":"a"}"#),
+        (r#""utm":{"source":"a"},"utm":{"source":"b"}"#, "utm_source", "b"),
+        (r#""timestamp":0,"event_ts":null,"timestamp":5"#, "event_ts", "5000"),
         (r#""device":null,"geo":{}"#, "properties", "null"),
         (r#""geo":{"region":"BY"}"#, "properties", r#"{"geo_region":"BY"}"#),
         // Unknown fields keep their text.
