@@ -53,7 +53,7 @@ def ingest(result: dict) -> list[str]:
         f"p50 {last['posting']['acknowledged']['p50_ms']:.1f} ms, p99 {last['posting']['acknowledged']['p99_ms']:.1f} "
         f"ms. Compaction, apart: {compaction['seconds']:.1f} s, {compaction['cpu_seconds']:.1f} CPU seconds, "
         f"{last['files']} files to {compaction['files']}, {compaction['bytes_per_event']:.1f} bytes per event after it "
-        "(sorted over the whole day, zstd 3, bloom filters).",
+        "(sorted over the whole day, zstd 3).",
     ]
     return lines
 
