@@ -160,7 +160,7 @@ fn mask(json: &mut Value) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own knob")]
-fn wants_update() -> bool {
+pub fn wants_update() -> bool {
     std::env::var("UPDATE_SNAPSHOTS").is_ok()
 }
 

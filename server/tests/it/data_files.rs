@@ -49,17 +49,11 @@ fn schema() -> String {
 
 #[test]
 fn the_documented_schema_is_the_real_one() {
+    if crate::answers::wants_update() {
+        std::fs::write(data("schema.md"), schema()).unwrap();
+    }
     let written = std::fs::read_to_string(data("schema.md")).unwrap_or_default();
-    assert!(
-        written == schema(),
-        "data/schema.md is not what the code says; write it anew with: cargo test -p tideline write_schema -- --ignored"
-    );
-}
-
-#[test]
-#[ignore = "writes data/schema.md"]
-fn write_schema() {
-    std::fs::write(data("schema.md"), schema()).unwrap();
+    assert!(written == schema(), "data/schema.md is not what the code says; UPDATE_SNAPSHOTS=1 writes it anew");
 }
 
 #[test]
