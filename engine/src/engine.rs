@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,12 +20,14 @@ use crate::event::{NodeId, Seq};
 use crate::flush::FlushConfig;
 use crate::fs::Fs;
 use crate::fs::store::FsStore;
+use crate::hot::{HotConfig, NodeWindows};
 use crate::lake::{Lake, LakeConfig};
 use crate::query::{QueryConfig, QueryEngine, QueryOutput, QueryRequest};
 use crate::sequencer::{Sequenced, Sequencer};
 use crate::snapshot::{Published, Snapshot};
 use crate::wal::WalConfig;
 
+mod fill;
 mod maintain;
 mod open;
 mod table;
@@ -54,6 +56,8 @@ pub struct EngineConfig {
     pub query: QueryConfig,
     /// Compaction, retention, vacuum, checkpoints.
     pub maintain: MaintainConfig,
+    /// Live windows.
+    pub hot: HotConfig,
     /// Memory for event ids, in bytes.
     pub dedup_bytes: usize,
     /// Room for dead letters on disk, in bytes.
@@ -78,6 +82,7 @@ impl EngineConfig {
             lake: LakeConfig::default(),
             query: QueryConfig::default(),
             maintain: MaintainConfig::default(),
+            hot: HotConfig::default(),
             dedup_bytes: 512 << 20,
             dead_letter_bytes: 1 << 30,
             inflight_bytes: 256 << 20,
@@ -216,6 +221,7 @@ pub struct Engine {
     dedup: Arc<Dedup>,
     dead_letters: Arc<DeadLetters>,
     published: Arc<Published>,
+    windows: Arc<NodeWindows>,
     sequencer: Sequencer,
     store: Arc<FsStore>,
     lake: Arc<Lake>,
@@ -249,7 +255,9 @@ impl Engine {
         let dead_letters = DeadLetters::open(fs, &config.data_dir.join("dead_letters"), config.dead_letter_bytes)?;
         let published = Arc::new(Published::new(at, buffer));
         let dedup = Dedup::new(config.dedup_bytes);
-        let sequencer = Sequencer::start(wal, last, &node, Arc::clone(&dedup), Arc::clone(&published))?;
+        let windows = Arc::new(NodeWindows::new(config.hot.clone(), Arc::clone(&clock), last));
+        let sequencer =
+            Sequencer::start(wal, last, &node, Arc::clone(&dedup), Arc::clone(&published), Arc::clone(&windows))?;
         let states = TableStates::new(Arc::clone(&published));
         let source = Arc::new(move || states.current());
         let query = QueryEngine::new(config.query.clone(), Arc::clone(&store) as _, source, Arc::clone(&clock))?;
@@ -263,6 +271,7 @@ impl Engine {
             dedup,
             dead_letters: Arc::new(dead_letters),
             published,
+            windows,
             sequencer,
             store,
             lake,
@@ -277,6 +286,7 @@ impl Engine {
             config,
         });
         engine.start_background()?;
+        engine.start_filling(last);
         Ok(engine)
     }
 
@@ -286,10 +296,11 @@ impl Engine {
     /// # Errors
     /// `Invalid` when the body cannot be read at all, `TooLarge`, `Busy` when the engine is full.
     pub async fn ingest(&self, body: Bytes, format: InputFormat, source: &str, ack: Ack) -> Result<Receipt> {
+        let arrived = Instant::now();
         let _room = self.admit(body.len()).await?;
         let (decoded, keys) = self.decode(body, format).await?;
         let (stored, letters) =
-            tokio::join!(self.store(&decoded, keys), self.keep_rejected(&decoded.rejected, source),);
+            tokio::join!(self.store(&decoded, keys, arrived), self.keep_rejected(&decoded.rejected, source),);
         // Both must hold before the answer; a dead letter that could not be kept is an answer that cannot be given.
         let stored = stored?;
         letters?;
@@ -317,6 +328,11 @@ impl Engine {
     /// The state SQL reads at this moment.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.published.load()
+    }
+
+    /// The live windows.
+    pub fn windows(&self) -> &Arc<NodeWindows> {
+        &self.windows
     }
 
     /// The store of events that were not accepted.
@@ -433,13 +449,13 @@ impl Engine {
         tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal(format!("decoding failed: {e}")))?
     }
 
-    async fn store(&self, decoded: &Decoded, keys: Vec<Key>) -> Result<Sequenced> {
+    async fn store(&self, decoded: &Decoded, keys: Vec<Key>, arrived: Instant) -> Result<Sequenced> {
         if keys.is_empty() {
             return Ok(Sequenced { accepted: 0, duplicates: 0, seq: None });
         }
         let hours: BTreeSet<Hour> = keys.iter().map(|k| k.hour).collect();
         let pins = self.dedup.pin(hours, self).await?;
-        self.sequencer.append(decoded.batch.clone(), keys, pins).await
+        self.sequencer.append(decoded.batch.clone(), keys, pins, arrived).await
     }
 
     async fn keep_rejected(&self, rejected: &[Rejected], source: &str) -> Result<()> {
