@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
+mod hot;
 mod model;
 mod power_loss;
 mod races;
