@@ -21,8 +21,10 @@ mod prune;
 mod run;
 mod runtime;
 mod session;
+mod shop;
 mod shortcut;
 mod stats;
+mod views;
 pub mod encode;
 
 use std::collections::BTreeMap;
@@ -36,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use events::{ScanFile, TABLE, TableState};
 pub use run::{Freshness, QueryOutput, QueryStream};
+pub use shop::{Shop, time_zone};
 pub use stats::QueryStats;
 
 use crate::clock::Clock;
@@ -50,6 +53,8 @@ pub type StateSource = Arc<dyn Fn() -> Result<Arc<TableState>> + Send + Sync>;
 /// The limits of queries and what they may use.
 #[derive(Debug, Clone)]
 pub struct QueryConfig {
+    /// Its days and its currency.
+    pub shop: Shop,
     /// Threads that plan and run queries; also how many parts a large query is split into.
     pub threads: usize,
     /// Memory all queries together may hold in operators. The process takes up to about three times as much.
@@ -76,6 +81,7 @@ impl Default for QueryConfig {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
+            shop: Shop::default(),
             threads,
             memory_bytes: 512 << 20,
             spill_bytes: 4 << 30,
