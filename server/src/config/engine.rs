@@ -4,6 +4,7 @@ use tideline_engine::engine::EngineConfig;
 use tideline_engine::error::{Error, Result};
 use tideline_engine::fs::crash::CrashAt;
 use tideline_engine::lake::LakeConfig;
+use tideline_engine::query::{Shop, time_zone};
 
 use super::Config;
 
@@ -30,6 +31,8 @@ impl Config {
         engine.max_event_bytes = self.ingest.max_event_bytes.as_usize();
         engine.max_future = self.ingest.max_future.0;
         let query = &mut engine.query;
+        let time_zone = time_zone(&self.shop.time_zone).unwrap_or(query.shop.time_zone);
+        query.shop = Shop { time_zone, currency: self.shop.currency.clone() };
         if self.query.threads > 0 {
             query.threads = self.query.threads;
         }
