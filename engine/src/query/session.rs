@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-    SchemaProvider,
+    SchemaProvider, TableProvider,
 };
-use datafusion::common::{Result as DfResult, not_impl_err, plan_err};
+use datafusion::common::{Result as DfResult, TableReference, not_impl_err, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateDefaults;
@@ -157,4 +157,13 @@ pub(super) fn template(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> Res
         .build();
     views::register(&session, tables.as_ref())?;
     Ok(session)
+}
+
+/// Adds a table that brings its rows itself to the template and all sessions cloned from it.
+pub(super) fn add_table(template: &SessionState, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+    template
+        .schema_for_ref(TableReference::bare(name))
+        .and_then(|schema| schema.register_table(name.to_owned(), table))
+        .map(drop)
+        .map_err(errors::from_datafusion)
 }
