@@ -386,7 +386,7 @@ impl DeadLetters {
     }
 
     /// At most `limit` letters that `filter` takes, in the order in which they came, beginning after the one called
-    /// `after`.
+    /// `after`. Fewer when they are large: a list ends when it takes more than 4 MiB.
     ///
     /// # Errors
     /// [`Kind::NotFound`] when there is no letter `after`; else the disk's.
@@ -396,9 +396,10 @@ impl DeadLetters {
             let order = after.map(|id| index.order_of(id).ok_or_else(|| no_such_letter(id))).transpose()?;
             (Cursor(order.map_or(0, |n| n + 1)), Cursor(index.end()))
         };
-        let mut found = Vec::new();
-        while found.len() < limit && from < end {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while found.len() < limit && from < end && bytes < PAGE_BYTES {
             let (page, next) = self.page(filter, from, end, limit - found.len(), Parts::Whole)?;
+            bytes += page.iter().map(|l| l.letter.original.len() as u64).sum::<u64>();
             found.extend(page);
             from = next;
         }

@@ -257,6 +257,8 @@ settings! {
     "dead_letters" DeadLetters {
         /// Size of the store; when it is full, requests with events to refuse are answered 503.
         max_bytes: ByteSize = ByteSize::gib(1),
+        /// Days to keep events that nobody replays or drops; what is removed then is counted and logged. 0 keeps all.
+        retention_days: u32 = 30,
     }
 }
 

@@ -77,6 +77,7 @@ impl Config {
         within("lake.merge_zstd_level", self.lake.merge_zstd_level, 1, 22)?;
         within("lake.footer_bytes", self.lake.footer_bytes, ByteSize::mib(1), ByteSize::gib(16))?;
         within("lake.vacuum_after", self.lake.vacuum_after, Period::secs(0), Period::secs(3_650 * 86_400))?;
+        within("dead_letters.retention_days", self.dead_letters.retention_days, 0, 36_500)?;
         within("dead_letters.max_bytes", self.dead_letters.max_bytes, ByteSize::kib(64), ByteSize::gib(1_024))
     }
 }
