@@ -221,6 +221,8 @@ pub struct DeadLetters {
     /// Changes waiting for the next sync. Never held together with a sync, so that others can queue meanwhile.
     queue: Mutex<Vec<Arc<Request>>>,
     state: Mutex<State>,
+    /// As of the last change, so that asking for it waits for no sync.
+    status: Mutex<LetterStatus>,
 }
 
 #[derive(Debug, Default)]
@@ -320,6 +322,7 @@ impl DeadLetters {
             hasher: SipHasher13::new_with_key(&key),
             key,
             queue: Mutex::default(),
+            status: Mutex::new(state.status(max_bytes)),
             state: Mutex::new(state),
         })
     }
@@ -492,16 +495,26 @@ impl DeadLetters {
 
     /// How many letters there are of each code, of those that `filter` takes.
     pub fn count_by_code(&self, filter: &Filter) -> BTreeMap<String, u64> {
-        let state = self.state.lock();
         let mut counts = BTreeMap::new();
-        for (_, entry) in state.index.range(0, u64::MAX) {
-            if state.index.matches(entry, filter) {
-                let code = &state.index.reason_of(entry).code;
-                match counts.get_mut(code) {
-                    Some(count) => *count += 1,
-                    None => drop(counts.insert(code.clone(), 1)),
+        let (mut from, end) = (0, self.end().0);
+        while from < end {
+            // Others get their turn in between.
+            let state = self.state.lock();
+            let mut next = end;
+            for (looks, (order, entry)) in state.index.range(from, end).enumerate() {
+                if looks >= PAGE_LOOKS {
+                    next = order;
+                    break;
+                }
+                if state.index.matches(entry, filter) {
+                    let code = &state.index.reason_of(entry).code;
+                    match counts.get_mut(code) {
+                        Some(count) => *count += 1,
+                        None => drop(counts.insert(code.clone(), 1)),
+                    }
                 }
             }
+            from = next;
         }
         counts
     }
@@ -518,16 +531,11 @@ impl DeadLetters {
 
     /// How the store is.
     pub fn status(&self) -> LetterStatus {
-        let state = self.state.lock();
-        let counts = state.index.counts;
-        LetterStatus {
-            open: counts.open,
-            replayed: counts.replayed,
-            dropped: counts.dropped,
-            expired: state.expired,
-            bytes: state.index.bytes(),
-            fullness: (state.index.used() as f64 / self.max_bytes.max(1) as f64).min(1.0),
-        }
+        *self.status.lock()
+    }
+
+    fn changed(&self, state: &State) {
+        *self.status.lock() = state.status(self.max_bytes);
     }
 }
 
@@ -552,6 +560,18 @@ fn summary(entry: &Entry, reason: Reason) -> Kept {
 }
 
 impl State {
+    fn status(&self, max_bytes: u64) -> LetterStatus {
+        let counts = self.index.counts;
+        LetterStatus {
+            open: counts.open,
+            replayed: counts.replayed,
+            dropped: counts.dropped,
+            expired: self.expired,
+            bytes: self.index.bytes(),
+            fullness: (self.index.used() as f64 / max_bytes.max(1) as f64).min(1.0),
+        }
+    }
+
     fn usable(&self) -> Result<()> {
         self.failure.as_ref().map_or(Ok(()), |why| Err(fatal(why)))
     }

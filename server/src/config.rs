@@ -255,7 +255,8 @@ settings! {
 settings! {
     /// Events that were refused, kept with the reason.
     "dead_letters" DeadLetters {
-        /// Size of the store; when it is full, requests with events to refuse are answered 503.
+        /// Size of the store; when it is full, requests with events to refuse are answered 503. An event takes about
+        /// 150 bytes of memory besides.
         max_bytes: ByteSize = ByteSize::gib(1),
         /// Days to keep events that nobody replays or drops; what is removed then is counted and logged. 0 keeps all.
         retention_days: u32 = 30,

@@ -50,6 +50,7 @@ impl DeadLetters {
             if before > self.max_bytes / 2 {
                 done.forgotten += state.index.forget(|e| e.status != Status::Open);
             }
+            self.changed(&state);
             (before, done != Tidied::default())
         };
         if !expires {
@@ -103,6 +104,7 @@ impl DeadLetters {
                 state.index.moved(number, Some(Segment { bytes: bytes.len() as u64, garbage }), &places);
             }
         }
+        self.changed(state);
         Ok(())
     }
 

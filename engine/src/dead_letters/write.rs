@@ -100,6 +100,7 @@ impl DeadLetters {
                 written = self.write_frame(state, frame);
             }
         }
+        self.changed(state);
         for request in included {
             let outcome = written.as_ref().map_err(copy_of).copied();
             *request.outcome.lock() = Some(outcome);
