@@ -18,7 +18,7 @@ use crate::letters::{self, ReplayRequest, Select};
 pub const ABOUT: &str = "Events that were not accepted are kept with the reason. This lists them, sends them again after a fix, or \
     drops them: on a running server, or in a data folder that no server is using.\n\n\
     A replay stores each event once, however often it is run or interrupted. What is refused again stays, with its \
-    new reason. Where a setting was changed (ingest.max_future), a replay needs no fix. In SQL they are the table \
+    new reason. Where a setting was changed (ingest.max_event_bytes), a replay needs no fix. In SQL they are the table \
     dead_letters.";
 
 /// Arguments of `tideline dead-letters`.

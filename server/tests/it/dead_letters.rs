@@ -88,11 +88,14 @@ fn the_command_lists_shows_replays_and_drops_on_a_server() {
 fn the_command_works_on_a_stopped_folder_after_a_setting_was_changed() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let server = Server::start(&data, &[]);
-    let tomorrow = server.csv("SELECT to_char(now() + interval '20 hours', '%Y-%m-%dT%H:%M:%SZ')").remove(0);
-    let early = format!(r#"{{"event_type":"purchase","event_ts":"{tomorrow}","order_id":"o1"}}"#);
-    let sent = Server::post(&server.url, &format!("{early}\n{}", bad("o2"))).unwrap();
-    assert_eq!((sent.0, sent.1["errors"][0]["code"].as_str()), (422, Some("future_timestamp")), "{sent:?}");
+    let strict = [("TIDELINE_INGEST_MAX_EVENT_BYTES", "1KiB")];
+    let server = Server::start(&data, &strict);
+    let long = format!(
+        r#"{{"event_type":"purchase","event_ts":"2026-01-31T12:00:00Z","order_id":"o1","note":"{}"}}"#,
+        "x".repeat(2_000)
+    );
+    let sent = Server::post(&server.url, &format!("{long}\n{}", bad("o2"))).unwrap();
+    assert_eq!((sent.0, sent.1["errors"][0]["code"].as_str()), (422, Some("event_too_large")), "{sent:?}");
     let busy = tideline(dir.path(), &[], &["dead-letters", "list", "--data-dir", "data"]);
     assert!(String::from_utf8_lossy(&busy.stderr).contains("--url"), "{busy:?}");
     assert_eq!(server.terminate(), Some(0));
@@ -100,9 +103,9 @@ fn the_command_works_on_a_stopped_folder_after_a_setting_was_changed() {
     let at = |env: &[(&str, &str)], args: &[&str]| {
         tideline(dir.path(), env, &[&["dead-letters"], args, &["--data-dir", "data", "--json"]].concat())
     };
-    let replay = ["replay", "--code", "future_timestamp"];
-    assert_eq!(at(&[], &replay).status.code(), Some(1), "nothing was changed yet");
-    let changed = json(&at(&[("TIDELINE_INGEST_MAX_FUTURE", "24h")], &replay));
+    let replay = ["replay", "--code", "event_too_large"];
+    assert_eq!(at(&strict, &replay).status.code(), Some(1), "nothing was changed yet");
+    let changed = json(&at(&[("TIDELINE_INGEST_MAX_EVENT_BYTES", "4KiB")], &replay));
     assert_eq!((changed["replayed"].as_u64(), changed["rejected"].as_u64()), (Some(1), Some(0)), "{changed}");
     let left = json(&at(&[], &["list"]));
     assert_eq!((left["total"].as_u64(), &left["counts"]), (Some(1), &json!({"invalid_timestamp": 1})));
