@@ -13,4 +13,5 @@ mod hostile;
 mod limits;
 mod online_retail;
 mod process;
+mod redis;
 mod startup;
