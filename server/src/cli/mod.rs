@@ -7,6 +7,7 @@ pub mod config;
 pub mod demo;
 pub mod export;
 pub mod folder;
+pub mod keys;
 pub mod load;
 pub mod maintain;
 pub mod serve;
@@ -71,6 +72,9 @@ pub enum Command {
     /// Flush, compact, retain or vacuum now
     #[command(long_about = maintain::ABOUT)]
     Maintain(maintain::MaintainArgs),
+    /// Make, list and revoke the keys with which programs talk to a server
+    #[command(long_about = keys::ABOUT)]
+    Keys(keys::KeysArgs),
     /// Print every setting, its value and where it came from
     Config(config::ConfigArgs),
 }
@@ -87,7 +91,7 @@ pub struct SettingArgs {
     /// Folder that holds everything Tideline keeps
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Redis for shared live windows
+    /// Redis for what several servers share
     #[arg(long, value_name = "URL")]
     pub redis_url: Option<String>,
     /// Any other setting, e.g. --set wal.max_bytes=4GiB; may be repeated
@@ -132,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Maintain(args) => maintain::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::Config(args) => config::run(&args),
     };
     match outcome {
@@ -144,7 +149,10 @@ pub fn main() -> ExitCode {
 }
 
 fn is_usage(error: &Error) -> bool {
-    matches!(error.code, "invalid_config" | "unknown_setting" | "address_not_local" | "invalid_mapping" | "invalid_url")
+    matches!(
+        error.code,
+        "invalid_config" | "unknown_setting" | "address_not_local" | "invalid_mapping" | "invalid_url" | "invalid_key"
+    )
 }
 
 /// Prints an error the way every command does: what is wrong, then what to do.

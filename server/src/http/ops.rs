@@ -109,6 +109,8 @@ pub async fn home(State(state): State<AppState>) -> Response {
          GET    /sql.json|.ndjson|.csv|.parquet|.arrow\n\
          DELETE /queries/{{id}}         stops a query, by its X-Query-Id\n\
          GET    /health, /health/live, /health/ready, /version\n\
+         POST   /session              a key for a browser's cookie; GET shows it, DELETE ends it\n\
+         POST   /admin/keys           makes a key; GET lists them, DELETE /admin/keys/{{id}} revokes one\n\
          POST   /admin/flush, /admin/compact, /admin/retain, /admin/vacuum\n"
     );
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()

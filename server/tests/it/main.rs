@@ -5,6 +5,7 @@
 
 mod answers;
 mod app;
+mod auth;
 mod cli;
 mod connections;
 mod crash;
@@ -13,5 +14,7 @@ mod hostile;
 mod limits;
 mod online_retail;
 mod process;
+mod rate_limit;
 mod redis;
+mod session;
 mod startup;
