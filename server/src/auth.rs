@@ -22,7 +22,7 @@ use crate::error::Problem;
 use credential::{Credential, Presented};
 use keys::{KeyLimits, KeyRecord, KeyStore, State};
 use scope::{Scope, Scopes};
-use sessions::Sessions;
+use sessions::{Begun, Sessions};
 
 /// Who sent a request. Handlers get it as a request extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,11 +186,12 @@ impl Auth {
         Ok(Caller::of(By::Session { key_id, expires_at }, &key))
     }
 
-    /// Exchanges a key for a session: the cookie's value, and the caller as which it is known from now on.
-    pub fn begin_session(&self, key: &str) -> Result<(String, Caller), Refusal> {
+    /// Exchanges a key for a session, and for the caller as which it is known from now on.
+    pub fn begin_session(&self, key: &str) -> Result<(Begun, Caller), Refusal> {
         let (key, now) = (self.by_key(key.trim())?, self.clock.now());
-        let (token, expires_at) = self.sessions.begin(&key.id, key.expires_at.map(|t| t.0), now);
-        Ok((token, Caller::of(By::Session { key_id: key.id.clone(), expires_at }, &key)))
+        let begun = self.sessions.begin(&key.id, key.expires_at.map(|t| t.0), now);
+        let by = By::Session { key_id: key.id.clone(), expires_at: begun.expires_at };
+        Ok((begun, Caller::of(by, &key)))
     }
 
     /// Ends the session of these headers' cookie.

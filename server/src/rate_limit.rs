@@ -156,12 +156,18 @@ impl RateLimiter {
 
     /// Whether counts are shared at this moment; `None` when they are not meant to be.
     pub fn is_shared(&self) -> Option<bool> {
-        self.shared.as_ref().map(Shared::is_up)
+        self.shared.as_ref().filter(|_| self.is_on()).map(Shared::is_up)
+    }
+
+    /// Whether there are limits for everybody. A key may have its own all the same.
+    fn is_on(&self) -> bool {
+        let Settings { requests, events, user_events, .. } = self.settings;
+        requests > 0 || events > 0 || user_events > 0
     }
 
     /// Connects to Redis now rather than when the first request needs it. Returns when that worked or did not.
     pub async fn connect(&self) {
-        if let Some(shared) = &self.shared {
+        if let Some(shared) = self.shared.as_ref().filter(|_| self.is_on()) {
             shared.connect().await;
         }
     }

@@ -97,7 +97,9 @@ impl Routes {
         access: Access,
         handler: MethodRouter<AppState, Infallible>,
     ) -> Self {
-        let guarded = handler.route_layer(from_fn_with_state((self.state.clone(), access), access::check));
+        let check = from_fn_with_state((self.state.clone(), access), access::check);
+        // A handler of every method is what the framework calls a fallback; elsewhere that is the answer 405, for all.
+        let guarded = if method.is_none() { handler.layer(check) } else { handler.route_layer(check) };
         self.router = self.router.route(path, guarded);
         self.table.push(Route { method, path: path.to_owned(), access });
         self

@@ -382,7 +382,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use tideline_engine::clock::ManualClock;
-    use tideline_engine::fs::RealFs;
+    use tideline_engine::fs::{RealFs, SimFs};
 
     struct Folder {
         dir: tempfile::TempDir,
@@ -475,6 +475,20 @@ mod tests {
         store.revoke("k_7").unwrap();
         store.create(new("a", &[Scope::Read])).unwrap();
         assert_eq!((store.list().len(), store.get("k_7").is_none()), (MAX_KEYS, true));
+    }
+
+    #[test]
+    fn a_loss_of_power_takes_back_no_key_and_no_revocation() {
+        let dir = Path::new("/data");
+        let sim = SimFs::new();
+        sim.create_dir_all(dir).unwrap();
+        let open = |sim: &SimFs| KeyStore::open(Arc::new(sim.clone()), dir, Folder::new().clock).unwrap();
+        let made = open(&sim).create(new("a", &[Scope::Read])).unwrap();
+        let sim = sim.power_loss();
+        let found = open(&sim).find(made.key.as_deref().unwrap()).expect("the key was answered and is gone");
+        assert_eq!(found.revoked_at, None);
+        open(&sim).revoke(&made.id).unwrap();
+        assert!(open(&sim.power_loss()).get(&made.id).unwrap().revoked_at.is_some());
     }
 
     #[test]

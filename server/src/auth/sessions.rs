@@ -16,6 +16,17 @@ struct Session {
     expires_at: Micros,
 }
 
+/// A session that has just begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// The cookie's value.
+    pub token: String,
+    /// When it ends.
+    pub expires_at: Micros,
+    /// How long that is, in whole seconds.
+    pub lasts_s: i64,
+}
+
 /// The sessions, at most [`Settings::max_sessions`] of them.
 #[derive(Debug)]
 pub struct Sessions {
@@ -36,9 +47,9 @@ impl Sessions {
         Self { settings, live: Mutex::default() }
     }
 
-    /// Begins one for a key, which it never outlives: its token and when it ends. When there is no room, those that
+    /// Begins one for a key, which it never outlives. When there is no room, those that
     /// have ended leave, else the oldest.
-    pub fn begin(&self, key_id: &str, key_expires_at: Option<Micros>, now: Micros) -> (String, Micros) {
+    pub fn begin(&self, key_id: &str, key_expires_at: Option<Micros>, now: Micros) -> Begun {
         let token = secret::random();
         let digest = Digest::of(&token);
         let lifetime = i64::try_from(self.settings.lifetime.0.as_micros()).unwrap_or(i64::MAX);
@@ -55,7 +66,7 @@ impl Sessions {
         live.begun += 1;
         let began = live.begun;
         live.by_head.insert(digest.head(), Session { digest, key_id: key_id.to_owned(), began, expires_at });
-        (token, expires_at)
+        Begun { token, expires_at, lasts_s: (expires_at - now) / 1_000_000 }
     }
 
     /// The key of a token's session and when it ends; `None` when there is no such session any more.
@@ -90,12 +101,12 @@ mod tests {
     #[test]
     fn a_session_ends_in_time_with_its_key_or_on_request() {
         let sessions = sessions(10);
-        let (token, ends) = sessions.begin("k1", None, 0);
-        assert_eq!(ends, 60 * SECOND);
+        let Begun { token, expires_at: ends, lasts_s } = sessions.begin("k1", None, 0);
+        assert_eq!((ends, lasts_s), (60 * SECOND, 60));
         assert_eq!(sessions.find(&token, 59 * SECOND), Some(("k1".to_owned(), ends)));
         assert_eq!(sessions.find(&token, 60 * SECOND), None);
         assert_eq!(sessions.find("another", 0), None);
-        assert_eq!(sessions.begin("k1", Some(5 * SECOND), 0).1, 5 * SECOND);
+        assert_eq!(sessions.begin("k1", Some(5 * SECOND), 0).expires_at, 5 * SECOND);
         sessions.end("another");
         assert!(sessions.find(&token, 0).is_some());
         sessions.end(&token);
@@ -105,12 +116,13 @@ mod tests {
     #[test]
     fn there_are_never_more_than_the_limit() {
         let sessions = sessions(3);
-        let (short, _) = sessions.begin("k", Some(SECOND), 0);
-        let tokens: Vec<String> = (0..2).map(|_| sessions.begin("k", None, 0).0).collect();
+        let begin = |ends, now| sessions.begin("k", ends, now).token;
+        let short = begin(Some(SECOND), 0);
+        let tokens: Vec<String> = (0..2).map(|_| begin(None, 0)).collect();
         // The one that has ended leaves first, then the oldest.
-        let (third, _) = sessions.begin("k", None, 2 * SECOND);
+        let third = begin(None, 2 * SECOND);
         assert!(sessions.find(&tokens[0], 2 * SECOND).is_some() && sessions.find(&short, 0).is_none());
-        let (fourth, _) = sessions.begin("k", None, 2 * SECOND);
+        let fourth = begin(None, 2 * SECOND);
         let live = |token: &str| sessions.find(token, 2 * SECOND).is_some();
         assert_eq!([&tokens[0], &tokens[1], &third, &fourth].map(|t| live(t)), [false, true, true, true]);
         assert_eq!(sessions.live.lock().by_head.len(), 3);

@@ -25,6 +25,8 @@ struct Health {
 struct Dependencies {
     wal: Dependency,
     lake: Dependency,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limits: Option<Dependency>,
 }
 
 #[derive(Serialize)]
@@ -52,13 +54,21 @@ impl Health {
                 message: Some("the last flush failed and is tried again; events are safe in the log"),
             },
         };
-        let status = match (wal.status, lake.status, state.is_draining()) {
+        let rate_limits = state.limits.is_shared().map(|is_shared| match is_shared {
+            true => OK,
+            false => Dependency {
+                status: "degraded",
+                message: Some("Redis does not answer; until it does, each server limits by its own count"),
+            },
+        });
+        let is_degraded = lake.status == "degraded" || rate_limits.as_ref().is_some_and(|r| r.status == "degraded");
+        let status = match (wal.status, is_degraded, state.is_draining()) {
             ("failed", ..) => "failed",
             (.., true) => "stopping",
-            (_, "degraded", _) => "degraded",
+            (_, true, _) => "degraded",
             _ => "ok",
         };
-        Self { status, version: VERSION, dependencies: Dependencies { wal, lake }, engine }
+        Self { status, version: VERSION, dependencies: Dependencies { wal, lake, rate_limits }, engine }
     }
 
     fn takes_traffic(&self) -> bool {

@@ -36,14 +36,9 @@ pub async fn begin(State(state): State<AppState>, headers: HeaderMap, body: Body
             keys::read_json::<Login>(&state, &headers, body, r#"{"key":"tl_…"}"#).await?.key
         }
     };
-    let (token, caller) = state.auth.begin_session(&key)?;
-    let now = state.engine.clock().now();
-    let seconds = match caller.by {
-        By::Session { expires_at, .. } => (expires_at - now) / 1_000_000,
-        _ => 0,
-    };
+    let (begun, caller) = state.auth.begin_session(&key)?;
     let answer = super::json(StatusCode::CREATED, &describe(&state, &caller));
-    Ok(with_cookie(answer, &cookie(&state, &token, seconds)))
+    Ok(with_cookie(answer, &cookie(&state, &begun.token, begun.lasts_s)))
 }
 
 /// `GET /session`: who is asking, and for how long.

@@ -218,6 +218,7 @@ proptest! {
 
 fn tideline(args: &[&str], key: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tideline"));
+    command.env_remove("TIDELINE_KEY");
     if let Some(key) = key {
         command.env("TIDELINE_KEY", key);
     }

@@ -130,7 +130,8 @@ fn a_key_may_have_limits_of_its_own() {
     for (key, n, status) in [(&usual, 6, 413), (&more, 20, 202), (&more, 1, 429), (&free, 500, 202), (&usual, 5, 202)] {
         let answer = with_key(&app, "POST", "/events", key, events(0..n));
         assert_eq!(answer.status.as_u16(), status, "{n}: {}", answer.text());
-        assert!(!answer.text().contains("requests"), "its requests are not limited");
+        let policy = answer.headers.get("ratelimit-policy").map_or("", |v| v.to_str().unwrap());
+        assert!(!policy.contains("requests"), "its requests are not limited: {policy}");
     }
 }
 
@@ -210,6 +211,9 @@ fn without_its_redis_a_server_goes_on_with_its_own_count() {
     // Its own part of the count is known: 150 of the limit are left.
     assert_eq!(wave(&app, 1_000), 150);
     assert_eq!(app.state.limits.is_shared(), Some(false));
+    let health = app.send(Request::get("/health").body(Body::empty()).unwrap());
+    assert_eq!((health.status, health.json()["status"].as_str()), (StatusCode::OK, Some("degraded")));
+    assert_eq!(health.json()["dependencies"]["rate_limits"]["status"], "degraded");
     redis.restart_empty();
     until("the limit is shared again", || {
         version_like(&app, "203.0.113.9", None);
