@@ -11,7 +11,9 @@ use tideline_engine::query::encode::Format;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
-use crate::http::{self, admin, dead_letters, ingest, ops, sql};
+use crate::http::{self, admin, dead_letters, ingest, live, metrics, ops, sql};
+use crate::realtime::RealTime;
+use crate::realtime::live::Live;
 
 /// What handlers share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -24,6 +26,10 @@ pub struct AppState {
     pub listen: SocketAddr,
     /// Room for request bodies, in KiB.
     pub body_room: Arc<Semaphore>,
+    /// Real-time metrics.
+    pub realtime: RealTime,
+    /// What is pushed to listeners.
+    pub live: Arc<Live>,
     /// The data folder as errors might name it.
     pub data_dir: Arc<str>,
     draining: Arc<AtomicBool>,
@@ -34,6 +40,8 @@ impl AppState {
     pub fn new(engine: Arc<Engine>, config: Arc<Config>, listen: SocketAddr) -> Self {
         let room_kib = config.ingest.max_in_flight_bytes.as_usize().div_ceil(1 << 10).min(Semaphore::MAX_PERMITS);
         Self {
+            realtime: RealTime::new(Arc::clone(&engine), Arc::clone(&config)),
+            live: Arc::new(Live::new(&engine, Arc::clone(&config))),
             engine,
             listen,
             body_room: Arc::new(Semaphore::new(room_kib)),
@@ -43,8 +51,10 @@ impl AppState {
         }
     }
 
-    /// From now on `/health/ready` says no, so that whoever balances load stops sending.
+    /// From now on `/health/ready` says no, so that whoever balances load stops sending; and live streams end, which
+    /// would never end by themselves.
     pub fn drain(&self) {
+        self.live.close();
         self.draining.store(true, Ordering::Relaxed);
     }
 
@@ -66,6 +76,21 @@ pub fn router(state: AppState) -> Router {
         .route("/health/live", get(ops::live))
         .route("/health/ready", get(ops::ready))
         .route("/version", get(ops::version))
+        .route("/metrics", get(metrics::summary))
+        .route("/metrics/active_users", get(metrics::active_users))
+        .route("/metrics/active_sessions", get(metrics::active_sessions))
+        .route("/metrics/top_pages", get(metrics::top_pages))
+        .route("/users/active", get(metrics::users))
+        .route("/users/{id}/sessions", get(metrics::user_sessions))
+        .route("/sessions/active", get(metrics::sessions))
+        .route("/kpis/latest", get(metrics::latest_kpi))
+        .route("/kpis/history", get(metrics::history))
+        .route("/funnel/current", get(metrics::funnel))
+        .route("/api/analytics/metrics", get(metrics::analytics))
+        .route("/api/analytics/page-views", get(metrics::page_views))
+        .route("/api/analytics/cart-actions", get(metrics::cart_actions))
+        .route("/live", get(live::sse))
+        .route("/ws", get(live::ws))
         .route("/admin/flush", post(admin::flush))
         .route("/admin/compact", post(admin::compact))
         .route("/admin/retain", post(admin::retain))

@@ -5,6 +5,7 @@ pub mod config;
 pub mod error;
 pub mod telemetry;
 pub mod traffic;
+pub mod realtime;
 pub mod http;
 pub mod letters;
 pub mod app;

@@ -14,6 +14,7 @@ use tideline_engine::engine::Engine;
 use tideline_engine::error::{Error, Kind, Result};
 use tideline_engine::fs::Fs;
 use tideline_engine::fs::crash::crash_at;
+use tideline_engine::fs::open_files;
 use tideline_engine::fs::real::RealFs;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,9 @@ use crate::{listen, telemetry};
 
 /// How long threads may take to end once everything is closed.
 const END_WITHIN: Duration = Duration::from_millis(500);
+
+/// Open files that connections leave to log, lake and queries.
+const FILES_OF_OUR_OWN: u64 = 1_024;
 
 /// Arguments of `tideline serve`.
 #[derive(Debug, Args)]
@@ -68,7 +72,7 @@ pub fn serve(config: Config, embedding: Embedding) -> Result<ExitCode> {
     outcome
 }
 
-async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode> {
+async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let address = config.listen_addr().map_err(|w| Error::invalid("invalid_config", w.message).with_hint(w.hint))?;
     // The port first: that it is taken should be known before a log is replayed.
@@ -84,6 +88,7 @@ async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode>
             end(ExitStatus::Ok)
         }
     };
+    fit_connections(&mut config);
     let config = Arc::new(config);
     let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address);
     let stop = CancellationToken::new();
@@ -114,6 +119,21 @@ async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode>
             end(ExitStatus::Failed)
         }
         error = engine.failed() => Ok(give_up(&error)),
+    }
+}
+
+/// Makes as many connections fit as files may be open. The engine's own files come first: a log that cannot be
+/// opened stops the server.
+fn fit_connections(config: &mut Config) {
+    let Some(files) = open_files::raise_limit() else { return };
+    let most = usize::try_from(files.saturating_sub(FILES_OF_OUR_OWN).max(files / 2)).unwrap_or(usize::MAX);
+    let wanted = config.http.max_connections;
+    if wanted > most {
+        tracing::warn!(
+            "this process may have {files} files open, so it takes {most} connections at once and not the {wanted} of \
+             http.max_connections; raise the limit (ulimit -n, LimitNOFILE) for more"
+        );
+        config.http.max_connections = most;
     }
 }
 

@@ -5,6 +5,8 @@ pub mod body;
 pub mod dead_letters;
 pub mod guard;
 pub mod ingest;
+pub mod live;
+pub mod metrics;
 pub mod ops;
 pub mod params;
 pub mod request_id;
@@ -117,7 +119,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// Paths that exist, for suggestions.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 27] = [
     "/",
     "/events",
     "/ingest",
@@ -126,6 +128,20 @@ const PATHS: [&str; 13] = [
     "/health/live",
     "/health/ready",
     "/version",
+    "/metrics",
+    "/metrics/active_users",
+    "/metrics/active_sessions",
+    "/metrics/top_pages",
+    "/users/active",
+    "/sessions/active",
+    "/kpis/latest",
+    "/kpis/history",
+    "/funnel/current",
+    "/api/analytics/metrics",
+    "/api/analytics/page-views",
+    "/api/analytics/cart-actions",
+    "/live",
+    "/ws",
     "/admin/flush",
     "/admin/compact",
     "/admin/retain",

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use tideline_engine::clock::SystemClock;
+use tideline_engine::clock::{Clock, SystemClock};
 use tideline_engine::engine::Engine;
 use tideline_engine::fs::real::RealFs;
 use tideline_server::app::{AppState, router};
@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 pub struct App {
     // Dropped first: the engine must not be dropped inside its runtime.
     pub router: Router,
+    pub state: AppState,
     pub engine: Arc<Engine>,
     pub config: Arc<Config>,
     pub runtime: Runtime,
@@ -52,6 +53,11 @@ impl Answer {
 impl App {
     /// With these settings.
     pub fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_with(settings, Arc::new(SystemClock::new()))
+    }
+
+    /// With these settings and this clock.
+    pub fn start_with(settings: &[(&str, &str)], clock: Arc<dyn Clock>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut layers = Layers::default();
         layers.flag("--data-dir", "data_dir", dir.path().to_str().unwrap());
@@ -62,11 +68,11 @@ impl App {
         }
         let config = Arc::new(layers.load().unwrap().config);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let open = Engine::open(config.engine(), Arc::new(RealFs), Arc::new(SystemClock::new()));
+        let open = Engine::open(config.engine(), Arc::new(RealFs), clock);
         let engine = runtime.block_on(open).unwrap();
         let listen: SocketAddr = "127.0.0.1:8080".parse().unwrap();
         let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), listen);
-        Self { router: router(state), engine, config, runtime, _dir: dir }
+        Self { router: router(state.clone()), state, engine, config, runtime, _dir: dir }
     }
 
     /// Sends a request through the router.
@@ -76,6 +82,11 @@ impl App {
             let body = body.collect().await.map_or_else(|e| panic!("the transfer broke: {e}"), |b| b.to_bytes());
             Answer { status: parts.status, headers: parts.headers, body }
         })
+    }
+
+    /// Asks for something.
+    pub fn get(&self, uri: &str) -> Answer {
+        self.send(Request::get(uri).body(Body::empty()).unwrap())
     }
 
     /// Posts events.

@@ -12,6 +12,8 @@ mod data_files;
 mod dead_letters;
 mod hostile;
 mod limits;
+mod live;
 mod online_retail;
 mod process;
+mod realtime;
 mod startup;
