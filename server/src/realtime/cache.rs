@@ -105,7 +105,7 @@ mod tests {
             cache.get(format!("q{n}"), 0, async { Ok("a".into()) }).await.unwrap();
         }
         assert_eq!(cache.0.lock().len(), MAX_ANSWERS);
-        let large = "q".repeat(MAX_BYTES);
+        let large = "q".repeat(MAX_BYTES + 1);
         assert_eq!(cache.get(large, 2 * STANDS, async { Ok("b".into()) }).await.unwrap(), "b");
         assert_eq!(cache.0.lock().len(), 0);
     }

@@ -201,6 +201,7 @@ impl RealTime {
             Ok(both.await?.map(|(kpis, top)| PageViewSeries {
                 window_minutes: span.minutes,
                 total: kpis.iter().map(|kpi| kpi.counts.page_views).sum(),
+                exact: top.exact,
                 top_pages: pages(top),
                 series: series(&kpis, |kpi| ViewsPoint { page_views: kpi.counts.page_views }),
             }))

@@ -500,6 +500,7 @@ pub fn series<T>(kpis: &[MinuteKpi], values: impl Fn(&MinuteKpi) -> T) -> Vec<Po
 pub struct MetricsPoint {
     sessions: u64,
     unique_users: u64,
+    exact: bool,
     #[serde(flatten)]
     totals: Totals,
 }
@@ -508,7 +509,8 @@ impl MetricsPoint {
     /// Of one minute.
     pub fn new(kpi: &MinuteKpi) -> Self {
         let totals = Totals::new(&Sums::of([kpi]));
-        Self { sessions: kpi.sessions.count, unique_users: kpi.users.count, totals }
+        let exact = kpi.sessions.exact && kpi.users.exact;
+        Self { sessions: kpi.sessions.count, unique_users: kpi.users.count, exact, totals }
     }
 }
 
@@ -542,6 +544,8 @@ pub struct PageViewSeries {
     pub total: u64,
     /// The most viewed pages.
     pub top_pages: Vec<PageViews>,
+    /// Whether every page was told apart.
+    pub exact: bool,
     /// One for each bucket, oldest first.
     pub series: Vec<Point<ViewsPoint>>,
 }

@@ -153,7 +153,7 @@ fn the_metrics_of_the_engine_are_text() {
 /// A busy shop: `n` events over `minutes`, none of them ahead of now.
 fn traffic(n: u64, minutes: u64) -> String {
     let kinds =
-        ["page_view", "product_view", "add_to_cart", "checkout_start", "purchase", "remove_from_cart", "search"];
+        ["page_view", "product_view", "add_to_cart", "checkout_start", "purchase", "remove_from_cart", "refund"];
     let mut state = 42_u64;
     let mut next = |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -164,15 +164,17 @@ fn traffic(n: u64, minutes: u64) -> String {
         let kind = kinds[next(7) as usize];
         let user = next(40);
         let mut rest = format!(r#""event_type":"{kind}""#);
+        // Browsing needs a visitor, a session and a page; orders may come from elsewhere.
+        let browses = !["purchase", "refund"].contains(&kind);
         match next(10) {
-            0 => {}
+            0 if !browses => {}
             1 | 2 => drop(write!(rest, r#","anonymous_id":"x{user}""#)),
             _ => drop(write!(rest, r#","user_id":"u{user}""#)),
         }
-        if next(8) > 0 {
+        if next(8) > 0 || browses {
             let _ = write!(rest, r#","session_id":"s{user}-{}""#, next(3));
         }
-        if next(6) > 0 {
+        if next(6) > 0 || kind == "page_view" {
             let _ = write!(rest, r#","page":"/{}""#, next(9));
         }
         if kind == "purchase" {
@@ -269,7 +271,7 @@ fn lists_are_made_once_a_second_and_counts_are_always_current() {
     shop.post(&small_day());
     let count = |uri: &str| shop.json(uri)["active_users"].clone();
     assert_eq!((count("/metrics/active_users"), count("/users/active")), (3.into(), 3.into()));
-    shop.post(&line("new", 0, r#""event_type":"page_view","user_id":"u77""#));
+    shop.post(&line("new", 0, r#""event_type":"page_view","user_id":"u77","session_id":"s77","page":"/a""#));
     assert_eq!((count("/metrics/active_users"), count("/users/active")), (4.into(), 3.into()));
     shop.clock.advance(Duration::from_secs(1));
     assert_eq!(count("/users/active"), 4);
