@@ -126,7 +126,7 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
 /// opened stops the server.
 fn fit_connections(config: &mut Config) {
     let Some(files) = open_files::raise_limit() else { return };
-    let most = usize::try_from(files.saturating_sub(FILES_OF_OUR_OWN).max(files / 2)).unwrap_or(usize::MAX);
+    let most = most_connections(files);
     let wanted = config.http.max_connections;
     if wanted > most {
         tracing::warn!(
@@ -135,6 +135,11 @@ fn fit_connections(config: &mut Config) {
         );
         config.http.max_connections = most;
     }
+}
+
+/// How many connections fit when the process may have so many files open.
+fn most_connections(files: u64) -> usize {
+    usize::try_from(files.saturating_sub(FILES_OF_OUR_OWN).max(files / 2)).unwrap_or(usize::MAX)
 }
 
 async fn open(config: &Config) -> Result<Arc<Engine>> {
@@ -245,4 +250,14 @@ fn end(status: ExitStatus) -> ! {
         ExitStatus::Ok => 0,
         ExitStatus::Failed => 1,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_the_engine() {
+        assert_eq!([256, 1_024, 4_096, 1 << 20].map(most_connections), [128, 512, 3_072, (1 << 20) - 1_024]);
+    }
 }

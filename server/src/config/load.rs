@@ -17,8 +17,14 @@ const PREFIX: &str = "TIDELINE_";
 /// Names the file; not a setting.
 const FILE_VARIABLE: &str = "TIDELINE_CONFIG";
 /// Variables with our prefix that belong to the test suite, which starts servers in its own environment.
-const FOREIGN: [&str; 4] =
-    ["TIDELINE_FIXTURES", "TIDELINE_REQUIRE_FIXTURES", "TIDELINE_CRASH_CYCLES", "TIDELINE_CRASH_SEED"];
+const FOREIGN: [&str; 6] = [
+    "TIDELINE_FIXTURES",
+    "TIDELINE_REQUIRE_FIXTURES",
+    "TIDELINE_CRASH_CYCLES",
+    "TIDELINE_CRASH_SEED",
+    "TIDELINE_TEST_LISTENERS",
+    "TIDELINE_TEST_TICKS",
+];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -29,6 +29,8 @@ const HEARTBEAT: Bytes = Bytes::from_static(b": still here\n\n");
 const RETRY_AFTER_S: u16 = 10;
 /// Buffer for what a client says, which is nothing to speak of.
 const WS_READ_BYTES: usize = 1 << 10;
+/// How long a client may take for what is being sent to it when the server stops.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 fn listen(state: &AppState, headers: &HeaderMap) -> Result<Listener, Problem> {
     let last = headers.get(LAST_EVENT_ID).and_then(|v| v.to_str().ok());
@@ -111,8 +113,18 @@ async fn push(mut socket: WebSocket, mut listener: Listener, heartbeat: Duration
             },
             _ = ping.tick() => Message::Ping(Bytes::new()),
         };
-        if socket.send(message).await.is_err() {
-            return;
+        tokio::select! {
+            sent = socket.send(message) => if sent.is_err() {
+                return;
+            },
+            // A client that does not read must not hold up the end. Others get their close frame at the next turn.
+            () = stuck_at_the_end(&listener) => return,
         }
     }
+}
+
+/// Resolves a moment after the server began to stop: what is being sent to a client that reads is out by then.
+async fn stuck_at_the_end(listener: &Listener) {
+    listener.closed().await;
+    tokio::time::sleep(LAST_WORDS).await;
 }

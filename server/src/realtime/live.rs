@@ -235,6 +235,11 @@ impl Listener {
             self.updates.changed().await.ok()?;
         }
     }
+
+    /// Resolves when the server stops.
+    pub async fn closed(&self) {
+        self.live.closing.cancelled().await;
+    }
 }
 
 impl Drop for Listener {

@@ -117,6 +117,7 @@ impl RealTime {
         let body = match question(&Facts::Windows(answering.windows)).await {
             Ok(body) => body,
             Err(e) => {
+                tracing::warn!(error = %e, "the shared windows did not answer; this server's own do");
                 degraded = Some(Degraded::Alone(e.message));
                 let own: Arc<dyn HotWindow> = Arc::clone(windows.memory()) as _;
                 question(&Facts::Windows(own)).await?
@@ -136,8 +137,7 @@ fn reason(degraded: &Degraded) -> String {
         Degraded::Filling => {
             "the server has just started and is still reading the window's past: figures may be too low".to_owned()
         }
-        Degraded::Alone(why) => {
-            format!("the shared windows are out of reach ({why}): these figures are this server's own")
-        }
+        // Why is for the log: it may name hosts.
+        Degraded::Alone(_) => "the shared windows are out of reach: these figures are this server's own".to_owned(),
     }
 }

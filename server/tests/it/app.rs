@@ -70,6 +70,8 @@ impl App {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let open = Engine::open(config.engine(), Arc::new(RealFs), clock);
         let engine = runtime.block_on(open).unwrap();
+        // Reading the windows' past is a query of its own.
+        runtime.block_on(engine.windows().until_filled());
         let listen: SocketAddr = "127.0.0.1:8080".parse().unwrap();
         let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), listen);
         Self { router: router(state.clone()), state, engine, config, runtime, _dir: dir }

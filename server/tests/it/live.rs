@@ -377,11 +377,11 @@ async fn listen_for(address: String, ticks: u64) -> u64 {
     }
 }
 
-/// Many listeners of one server, each of which gets the ticks. `TIDELINE_LIVE_LISTENERS=5000 TIDELINE_LIVE_TICKS=60`
+/// Many listeners of one server, each of which gets the ticks. `TIDELINE_TEST_LISTENERS=5000 TIDELINE_TEST_TICKS=60`
 /// for the large run; look at what it prints with `--no-capture`.
 #[test]
 fn many_listeners_get_their_ticks() {
-    let (listeners, ticks) = (knob("TIDELINE_LIVE_LISTENERS", 300), knob("TIDELINE_LIVE_TICKS", 3));
+    let (listeners, ticks) = (knob("TIDELINE_TEST_LISTENERS", 300), knob("TIDELINE_TEST_TICKS", 3));
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[]);
     let events: String = (0..500).map(|n| event(&format!("e{n}")) + "\n").collect();

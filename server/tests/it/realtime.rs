@@ -25,7 +25,6 @@ impl Shop {
         let mut all = vec![("flush.age", "1h"), ("lake.maintain_every", "0")];
         all.extend(settings);
         let app = App::start_with(&all, Arc::clone(&clock) as _);
-        app.runtime.block_on(app.engine.windows().until_filled());
         Self { app, clock }
     }
 
