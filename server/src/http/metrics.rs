@@ -233,7 +233,7 @@ fn prometheus(state: &AppState) -> String {
         ("tideline_lake_files", "Live Parquet files.", status.lake_files as f64),
         ("tideline_lake_rows", "Events in the lake.", status.lake_rows as f64),
         ("tideline_lake_bytes", "Size of the live Parquet files.", status.lake_bytes as f64),
-        ("tideline_dead_letters", "Events that were not accepted and are kept.", status.dead_letters as f64),
+        ("tideline_dead_letters", "Events that were not accepted and wait for a fix.", status.dead_letters.open as f64),
         ("tideline_queries", "Queries running now.", status.queries as f64),
         ("tideline_live_listeners", "Listeners of /live and /ws.", state.live.listeners() as f64),
     ];
