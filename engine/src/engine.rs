@@ -413,6 +413,11 @@ impl Engine {
         self.published.load()
     }
 
+    /// The last position stored.
+    pub fn last_seq(&self) -> Seq {
+        self.sequencer.last()
+    }
+
     /// The live windows.
     pub fn windows(&self) -> &Arc<NodeWindows> {
         &self.windows

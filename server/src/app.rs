@@ -14,8 +14,10 @@ use crate::auth::Auth;
 use crate::auth::keys::KeyStore;
 use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
-use crate::http::{self, admin, cors, dead_letters, ingest, keys, ops, session, sql};
+use crate::http::{self, admin, cors, dead_letters, ingest, keys, live, metrics, ops, session, sql};
 use crate::rate_limit::RateLimiter;
+use crate::realtime::RealTime;
+use crate::realtime::live::Live;
 use crate::routes::Access::{AnyKey, Anyone, Needs, Public};
 use crate::routes::{Route, Routes};
 
@@ -34,6 +36,10 @@ pub struct AppState {
     pub limits: Arc<RateLimiter>,
     /// Room for request bodies, in KiB.
     pub body_room: Arc<Semaphore>,
+    /// Real-time metrics.
+    pub realtime: RealTime,
+    /// What is pushed to listeners.
+    pub live: Arc<Live>,
     /// The data folder as errors might name it.
     pub data_dir: Arc<str>,
     draining: Arc<AtomicBool>,
@@ -46,6 +52,8 @@ impl AppState {
         let clock = Arc::clone(engine.clock());
         let limits = RateLimiter::new(&config.rate_limit, config.redis_url.expose(), Arc::clone(&clock));
         Self {
+            realtime: RealTime::new(Arc::clone(&engine), Arc::clone(&config)),
+            live: Arc::new(Live::new(&engine, Arc::clone(&config))),
             engine,
             listen,
             auth: Arc::new(Auth::new(keys, &config.session, clock)),
@@ -57,8 +65,10 @@ impl AppState {
         }
     }
 
-    /// From now on `/health/ready` says no, so that whoever balances load stops sending.
+    /// From now on `/health/ready` says no, so that whoever balances load stops sending; and live streams end, which
+    /// would never end by themselves.
     pub fn drain(&self) {
+        self.live.close();
         self.draining.store(true, Ordering::Relaxed);
     }
 
@@ -81,6 +91,21 @@ fn declared(state: AppState) -> Routes {
         .get("/health/live", Public, ops::live)
         .get("/health/ready", Public, ops::ready)
         .get("/version", Public, ops::version)
+        .get("/metrics", Needs(Read), metrics::summary)
+        .get("/metrics/active_users", Needs(Read), metrics::active_users)
+        .get("/metrics/active_sessions", Needs(Read), metrics::active_sessions)
+        .get("/metrics/top_pages", Needs(Read), metrics::top_pages)
+        .get("/users/active", Needs(Read), metrics::users)
+        .get("/users/{id}/sessions", Needs(Read), metrics::user_sessions)
+        .get("/sessions/active", Needs(Read), metrics::sessions)
+        .get("/kpis/latest", Needs(Read), metrics::latest_kpi)
+        .get("/kpis/history", Needs(Read), metrics::history)
+        .get("/funnel/current", Needs(Read), metrics::funnel)
+        .get("/api/analytics/metrics", Needs(Read), metrics::analytics)
+        .get("/api/analytics/page-views", Needs(Read), metrics::page_views)
+        .get("/api/analytics/cart-actions", Needs(Read), metrics::cart_actions)
+        .get("/live", Needs(Read), live::sse)
+        .get("/ws", Needs(Read), live::ws)
         .post("/session", Anyone, session::begin)
         .get("/session", AnyKey, session::show)
         .delete("/session", Anyone, session::end)

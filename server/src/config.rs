@@ -120,6 +120,8 @@ settings! {
         ..query: Query,
         ..dead_letters: DeadLetters,
         ..shop: Shop,
+        ..hot: Hot,
+        ..live: Live,
         ..log: Log,
     }
 }
@@ -129,8 +131,8 @@ settings! {
     "http" Http {
         /// Threads that serve connections and decode events; 0 is one for each core.
         threads: usize = 0,
-        /// Connections open at once; further ones wait to be accepted.
-        max_connections: usize = 1_024,
+        /// Connections open at once, live listeners among them; further ones wait to be accepted.
+        max_connections: usize = 12_288,
         /// How long a client may take to send a request's headers.
         header_timeout: Period = Period::secs(10),
         /// How long a request's body, or the reading of an answer, may stand still.
@@ -310,6 +312,34 @@ settings! {
         time_zone: String = "UTC".to_owned(),
         /// Currency of amounts that name none, ISO 4217.
         currency: String = "EUR".to_owned(),
+    }
+}
+
+settings! {
+    /// Live windows: KPIs of the last minutes, in memory.
+    "hot" Hot {
+        /// How far back live windows reach, in whole minutes; older minutes are answered from SQL.
+        window: Period = Period::secs(3_600),
+        /// How long after its end a minute's KPIs may still change by late events; then they are `final`.
+        late_after: Period = Period::secs(600),
+        /// Users, and sessions, that are counted exactly; above it counts are estimates and say so.
+        max_ids: usize = 1_000_000,
+        /// Pages, products and so on that are told apart in a ranking; the rest is counted together.
+        max_names: usize = 50_000,
+    }
+}
+
+settings! {
+    /// What is pushed to listeners (`/live`, `/ws`).
+    "live" Live {
+        /// Time from one tick to the next.
+        every: Period = Period::secs(1),
+        /// Listeners at once; further ones are answered 503.
+        max_listeners: usize = 10_000,
+        /// After how long without anything sent a listener gets a sign of life.
+        heartbeat: Period = Period::secs(15),
+        /// Largest message a WebSocket client may send; what it says is ignored.
+        max_message_bytes: ByteSize = ByteSize::kib(4),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod telemetry;
 pub mod traffic;
 pub mod auth;
 pub mod rate_limit;
+pub mod realtime;
 pub mod http;
 pub mod letters;
 pub mod routes;

@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tideline_engine::error::{Error, Result};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -82,6 +82,13 @@ pub fn may_listen(address: SocketAddr, has_keys: bool) -> Result<()> {
     ))
 }
 
+/// A connection's place under [`Http::max_connections`], as an extension of its requests. What outlives the HTTP
+/// connection (a WebSocket) holds on to it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
 /// Serves connections until `stop`, then lets running requests finish for [`Http::drain_timeout`]. Returns how many
 /// connections had to be cut.
 pub async fn serve(listener: TcpListener, router: Router, settings: Http, stop: CancellationToken) -> usize {
@@ -107,13 +114,16 @@ pub async fn serve(listener: TcpListener, router: Router, settings: Http, stop: 
         };
         let (router, settings) = (router.clone(), Arc::clone(&settings));
         let stop = stop.clone();
-        connections.spawn(async move {
-            let _place = place;
-            connection(stream, Peer(peer), router, &settings, stop).await;
-        });
+        let place = Place { _permit: Arc::new(place) };
+        connections.spawn(async move { connection(stream, Peer(peer), router, &settings, stop, place).await });
     }
     drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
+    let drained = async {
+        while connections.join_next().await.is_some() {}
+        // Those that are no HTTP connections any more have their places still.
+        let all = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
+        drop(places.acquire_many(all).await);
+    };
     if tokio::time::timeout(settings.drain_timeout.0, drained).await.is_ok() {
         return 0;
     }
@@ -125,7 +135,7 @@ pub async fn serve(listener: TcpListener, router: Router, settings: Http, stop: 
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     Ok((stream, peer, place))
@@ -156,7 +166,14 @@ enum Silence {
     Idle,
 }
 
-async fn connection(stream: TcpStream, peer: Peer, router: Router, settings: &Http, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+    settings: &Http,
+    stop: CancellationToken,
+    place: Place,
+) {
     // Small answers leave at once. A socket that refuses the option works all the same.
     let _ = stream.set_nodelay(true);
     let activity = Arc::new(Activity::default());
@@ -164,6 +181,7 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, settings: &Ht
         let activity = Arc::clone(&activity);
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(place.clone());
             let running = Running::begin(&activity);
             let router = router.clone();
             async move { router.oneshot(request.map(Body::new)).await.map(|answer| counted(answer, running)) }
@@ -179,7 +197,7 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, settings: &Ht
         .keep_alive_interval(settings.body_timeout.0)
         .keep_alive_timeout(settings.body_timeout.0);
     let io = TokioIo::new(Patient::new(stream, settings.body_timeout.0, Arc::clone(&activity)));
-    let mut served = pin!(builder.serve_connection(io, service));
+    let mut served = pin!(builder.serve_connection_with_upgrades(io, service));
     let outcome = tokio::select! {
         outcome = served.as_mut() => outcome,
         () = stop.cancelled() => {

@@ -18,6 +18,7 @@ use clap::Parser;
 use serde::Serialize;
 use serde_json::Value;
 use tideline_benches::{Latencies, read_batch};
+use tideline_engine::clock::{Clock as _, SystemClock};
 use tideline_server::traffic::{Generator, GeneratorConfig};
 
 /// Posts NDJSON to a Tideline server and reports rate and acknowledgement latency as JSON.
@@ -32,6 +33,9 @@ struct Arguments {
     /// Send that many made-up events instead of a file's.
     #[arg(long, conflicts_with = "file")]
     generate: Option<u64>,
+    /// Make up events that happen now, at the rate, for live windows.
+    #[arg(long, requires_all = ["generate", "rate"])]
+    live: bool,
     /// The seed of made-up events.
     #[arg(long, default_value_t = 42)]
     seed: u64,
@@ -131,6 +135,11 @@ impl Source {
                 let opened = File::open(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
                 Self::File(BufReader::with_capacity(1 << 20, opened))
             }
+            (None, _) if arguments.live => {
+                let rate = u32::try_from(arguments.rate.unwrap_or(1)).unwrap_or(u32::MAX);
+                let now = SystemClock::new().now();
+                Self::MadeUp(Box::new(Generator::live(arguments.seed, rate, now)))
+            }
             (None, events) => Self::MadeUp(Box::new(Generator::new(GeneratorConfig {
                 seed: arguments.seed,
                 events: events.unwrap_or_default(),
@@ -162,9 +171,11 @@ impl Source {
 /// Cuts the source into batches and hands them out; returns how many events they hold.
 fn read(arguments: &Arguments, source: &mut Source, sender: &SyncSender<Batch>) -> io::Result<u64> {
     let (mut events, mut largest) = (0, 0);
-    while events < arguments.limit {
+    // A live stream has no end of its own.
+    let limit = arguments.limit.min(arguments.generate.unwrap_or(u64::MAX));
+    while events < limit {
         let mut body = Vec::with_capacity(largest);
-        let lines = source.batch(arguments.batch.min(arguments.limit - events), &mut body)?;
+        let lines = source.batch(arguments.batch.min(limit - events), &mut body)?;
         largest = largest.max(body.len());
         let due = arguments.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(events as f64 / rate as f64));
         if lines == 0 || sender.send(Batch { body, due }).is_err() {

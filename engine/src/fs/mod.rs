@@ -15,6 +15,7 @@ use bytes::Bytes;
 pub mod crash;
 mod disk;
 pub mod hook;
+pub mod open_files;
 pub mod real;
 pub mod sim;
 pub mod store;

@@ -14,6 +14,7 @@ use tideline_engine::engine::Engine;
 use tideline_engine::error::{Error, Kind, Result};
 use tideline_engine::fs::Fs;
 use tideline_engine::fs::crash::crash_at;
+use tideline_engine::fs::open_files;
 use tideline_engine::fs::real::RealFs;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,9 @@ use crate::{listen, telemetry};
 
 /// How long threads may take to end once everything is closed.
 const END_WITHIN: Duration = Duration::from_millis(500);
+
+/// Open files that connections leave to log, lake and queries.
+const FILES_OF_OUR_OWN: u64 = 1_024;
 
 /// Arguments of `tideline serve`.
 #[derive(Debug, Args)]
@@ -70,7 +74,7 @@ pub fn serve(config: Config, embedding: Embedding) -> Result<ExitCode> {
     outcome
 }
 
-async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode> {
+async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let address = config.listen_addr().map_err(|w| Error::invalid("invalid_config", w.message).with_hint(w.hint))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -88,6 +92,7 @@ async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode>
     // The folder is ours only now.
     keys.reload()?;
     listen::may_listen(address, keys.any_active())?;
+    fit_connections(&mut config);
     let config = Arc::new(config);
     let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address, keys);
     state.limits.connect().await;
@@ -120,6 +125,26 @@ async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode>
         }
         error = engine.failed() => Ok(give_up(&error)),
     }
+}
+
+/// Makes as many connections fit as files may be open. The engine's own files come first: a log that cannot be
+/// opened stops the server.
+fn fit_connections(config: &mut Config) {
+    let Some(files) = open_files::raise_limit() else { return };
+    let most = most_connections(files);
+    let wanted = config.http.max_connections;
+    if wanted > most {
+        tracing::warn!(
+            "this process may have {files} files open, so it takes {most} connections at once and not the {wanted} of \
+             http.max_connections; raise the limit (ulimit -n, LimitNOFILE) for more"
+        );
+        config.http.max_connections = most;
+    }
+}
+
+/// How many connections fit when the process may have so many files open.
+fn most_connections(files: u64) -> usize {
+    usize::try_from(files.saturating_sub(FILES_OF_OUR_OWN).max(files / 2)).unwrap_or(usize::MAX)
 }
 
 async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Engine>> {
@@ -230,4 +255,14 @@ fn end(status: ExitStatus) -> ! {
         ExitStatus::Ok => 0,
         ExitStatus::Failed => 1,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_the_engine() {
+        assert_eq!([256, 1_024, 4_096, 1 << 20].map(most_connections), [128, 512, 3_072, (1 << 20) - 1_024]);
+    }
 }

@@ -6,7 +6,14 @@ use tideline_engine::fs::crash::CrashAt;
 use tideline_engine::lake::LakeConfig;
 use tideline_engine::query::{Shop, time_zone};
 
-use super::Config;
+use super::{Config, Hot};
+
+impl Hot {
+    /// How far back live windows reach, in minutes.
+    pub fn minutes(&self) -> u32 {
+        u32::try_from(self.window.0.as_secs() / 60).unwrap_or(u32::MAX)
+    }
+}
 
 impl Config {
     /// The settings of the engine.
@@ -24,6 +31,10 @@ impl Config {
         engine.maintain.vacuum_after = self.lake.vacuum_after.0;
         engine.maintain.tidy_every = self.lake.tidy_every.0;
         self.lake(&mut engine.lake);
+        // The engine's window begins with a whole minute, and a question reaches back to the middle of one.
+        engine.hot.window = self.hot.minutes() + 1;
+        engine.hot.max_ids = self.hot.max_ids;
+        engine.hot.max_names = self.hot.max_names;
         engine.dedup_bytes = self.dedup.max_bytes.as_usize();
         engine.dead_letter_bytes = self.dead_letters.max_bytes.0;
         let days = self.dead_letters.retention_days;

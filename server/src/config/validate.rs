@@ -6,6 +6,9 @@ use axum::http::Uri;
 
 use super::{ByteSize, Config, Period, Wrong};
 
+/// One minute less than the engine has room for: see `Config::engine`.
+const LONGEST_WINDOW: Period = Period::secs((tideline_engine::hot::MAX_WINDOW as u64 - 1) * 60);
+
 impl Config {
     /// Checks every range and every relation between settings.
     pub fn validate(&self) -> Result<(), Wrong> {
@@ -43,6 +46,7 @@ impl Config {
             );
         }
         self.validate_clients()?;
+        self.validate_live()?;
         let q = &self.query;
         within("query.threads", q.threads, 0, 1_024)?;
         within("query.memory_bytes", q.memory_bytes, ByteSize::mib(32), ByteSize::gib(4_096))?;
@@ -71,6 +75,21 @@ impl Config {
             return wrong("redis_url", "it is not a Redis URL", "write it like redis://:password@host:6379/0");
         }
         Ok(())
+    }
+
+    fn validate_live(&self) -> Result<(), Wrong> {
+        let (hot, live) = (&self.hot, &self.live);
+        within("hot.window", hot.window, Period::secs(60), LONGEST_WINDOW)?;
+        if !hot.window.0.as_secs().is_multiple_of(60) || hot.window.0.subsec_millis() > 0 {
+            return wrong("hot.window", format!("`{}` is not whole minutes", hot.window), "write it like 60m");
+        }
+        within("hot.late_after", hot.late_after, Period::secs(0), Period::secs(7 * 86_400))?;
+        within("hot.max_ids", hot.max_ids, 100, 100_000_000)?;
+        within("hot.max_names", hot.max_names, 10, 10_000_000)?;
+        within("live.every", live.every, Period(Duration::from_millis(10)), Period::secs(3_600))?;
+        within("live.max_listeners", live.max_listeners, 0, 1_000_000)?;
+        within("live.heartbeat", live.heartbeat, Period(Duration::from_millis(10)), Period::secs(3_600))?;
+        within("live.max_message_bytes", live.max_message_bytes, ByteSize(1), ByteSize::mib(1))
     }
 
     fn validate_storage(&self) -> Result<(), Wrong> {

@@ -9,6 +9,8 @@ pub mod dead_letters;
 pub mod guard;
 pub mod ingest;
 pub mod keys;
+pub mod live;
+pub mod metrics;
 pub mod ops;
 pub mod params;
 pub mod request_id;

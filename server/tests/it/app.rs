@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use tideline_engine::clock::SystemClock;
+use tideline_engine::clock::{Clock, SystemClock};
 use tideline_engine::engine::Engine;
 use tideline_engine::fs::real::RealFs;
 use tideline_server::app::{AppState, router};
@@ -54,6 +54,11 @@ impl Answer {
 impl App {
     /// With these settings.
     pub fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_with(settings, Arc::new(SystemClock::new()))
+    }
+
+    /// With these settings and this clock.
+    pub fn start_with(settings: &[(&str, &str)], clock: Arc<dyn Clock>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut layers = Layers::default();
         layers.flag("--data-dir", "data_dir", dir.path().to_str().unwrap());
@@ -64,8 +69,10 @@ impl App {
         }
         let config = Arc::new(layers.load().unwrap().config);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let open = Engine::open(config.engine(), Arc::new(RealFs), Arc::new(SystemClock::new()));
+        let open = Engine::open(config.engine(), Arc::new(RealFs), clock);
         let engine = runtime.block_on(open).unwrap();
+        // Reading the windows' past is a query of its own.
+        runtime.block_on(engine.windows().until_filled());
         let listen: SocketAddr = "127.0.0.1:8080".parse().unwrap();
         let keys = KeyStore::open(Arc::new(RealFs), &config.data_dir, Arc::clone(engine.clock()));
         let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), listen, Arc::new(keys.unwrap()));
@@ -79,6 +86,11 @@ impl App {
             let body = body.collect().await.map_or_else(|e| panic!("the transfer broke: {e}"), |b| b.to_bytes());
             Answer { status: parts.status, headers: parts.headers, body }
         })
+    }
+
+    /// Asks for something.
+    pub fn get(&self, uri: &str) -> Answer {
+        self.send(Request::get(uri).body(Body::empty()).unwrap())
     }
 
     /// Posts events.

@@ -12,15 +12,15 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, event, until};
 
 /// An application on a port of its own.
-struct Listening {
-    app: App,
+pub struct Listening {
+    pub app: App,
     address: SocketAddr,
-    stop: CancellationToken,
+    pub stop: CancellationToken,
     served: Option<JoinHandle<usize>>,
 }
 
 impl Listening {
-    fn start(settings: &[(&str, &str)]) -> Self {
+    pub fn start(settings: &[(&str, &str)]) -> Self {
         let app = App::start(settings);
         let _inside = app.runtime.enter();
         let listener = listen::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
@@ -32,20 +32,20 @@ impl Listening {
         Self { app, address, stop, served }
     }
 
-    fn connect(&self) -> TcpStream {
+    pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         stream
     }
 
-    fn end(&mut self) -> usize {
+    pub fn end(&mut self) -> usize {
         self.stop.cancel();
         self.app.runtime.block_on(self.served.take().unwrap()).unwrap()
     }
 }
 
 /// Everything until the server closes; fails when it does not.
-fn rest(stream: &mut TcpStream) -> String {
+pub fn rest(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     match stream.read_to_end(&mut all) {
         Ok(_) => {}
@@ -55,7 +55,7 @@ fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-fn until_blank_line(stream: &mut TcpStream) -> String {
+pub fn until_blank_line(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {

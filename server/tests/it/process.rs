@@ -68,6 +68,11 @@ impl Server {
         }
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`, and waits for its end.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
