@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::Uri;
+use tideline_engine::hot::MAX_WINDOW;
 
 use super::{ByteSize, Config, Period, Wrong};
 
@@ -43,6 +44,13 @@ impl Config {
             );
         }
         self.validate_clients()?;
+        let hot = &self.hot;
+        within("hot.window_minutes", hot.window_minutes, 1, MAX_WINDOW)?;
+        within("hot.max_ids", hot.max_ids, 1_000, 1_000_000_000)?;
+        within("hot.max_names", hot.max_names, 10, 10_000_000)?;
+        let (shortest, longest) = (Period(Duration::from_millis(10)), Period::secs(60));
+        within("hot.redis_connect_timeout", hot.redis_connect_timeout, shortest, longest)?;
+        within("hot.redis_timeout", hot.redis_timeout, shortest, longest)?;
         let q = &self.query;
         within("query.threads", q.threads, 0, 1_024)?;
         within("query.memory_bytes", q.memory_bytes, ByteSize::mib(32), ByteSize::gib(4_096))?;

@@ -17,5 +17,6 @@ mod online_retail;
 mod process;
 mod rate_limit;
 mod redis;
+mod redis_faults;
 mod session;
 mod startup;
