@@ -310,7 +310,7 @@ impl Engine {
         let dead_letters = Arc::new(dead_letters);
         let published = Arc::new(Published::new(at, buffer));
         let dedup = Dedup::new(config.dedup_bytes);
-        let windows = Arc::new(NodeWindows::new(config.hot.clone(), Arc::clone(&clock), last));
+        let windows = Arc::new(NodeWindows::new(config.hot.clone(), Arc::clone(&clock), &node, last)?);
         let sequencer =
             Sequencer::start(wal, last, &node, Arc::clone(&dedup), Arc::clone(&published), Arc::clone(&windows))?;
         let states = TableStates::new(Arc::clone(&published));

@@ -104,7 +104,7 @@ settings! {
         listen: String = "127.0.0.1:8080".to_owned(),
         /// Folder that holds everything Tideline keeps: log, lake, dead letters, spill files.
         data_dir: PathBuf = PathBuf::from("tideline-data"),
-        /// `redis://…` for what several servers share: rate limits.
+        /// `redis://…` for what several servers share: live windows and rate limits. Without it each has its own.
         redis_url: Secret = Secret::default(),
         /// For tests only: ends the process at a moment of the data path, like `log-synced:3`.
         crash_at: String = String::new(),
@@ -117,10 +117,10 @@ settings! {
         ..buffer: Buffer,
         ..flush: Flush,
         ..lake: Lake,
+        ..hot: Hot,
         ..query: Query,
         ..dead_letters: DeadLetters,
         ..shop: Shop,
-        ..hot: Hot,
         ..live: Live,
         ..log: Log,
     }
@@ -324,8 +324,12 @@ settings! {
         late_after: Period = Period::secs(600),
         /// Users, and sessions, that are counted exactly; above it counts are estimates and say so.
         max_ids: usize = 1_000_000,
-        /// Pages, products and so on that are told apart in a ranking; the rest is counted together.
+        /// Pages, products, sources or countries told apart; the rest is counted together as `(other)`.
         max_names: usize = 50_000,
+        /// How long connecting to Redis may take.
+        redis_connect_timeout: Period = Period::secs(1),
+        /// How long Redis may take to answer; after a second without answers this server's own windows answer.
+        redis_timeout: Period = Period(Duration::from_millis(500)),
     }
 }
 

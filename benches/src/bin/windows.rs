@@ -12,7 +12,7 @@ use futures::executor::block_on;
 use tideline_benches::Latencies;
 use tideline_engine::clock::{Clock, ManualClock};
 use tideline_engine::decode::{DecodeContext, Deriver, InputFormat, decode};
-use tideline_engine::event::{Seq, client_schema};
+use tideline_engine::event::{NodeId, Seq, client_schema};
 use tideline_engine::hot::{Board, HotConfig, HotWindow, Ids, MINUTE, NodeWindows, minute_of};
 use tideline_server::traffic::{DEFAULT_START, Generator, GeneratorConfig};
 
@@ -59,7 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..GeneratorConfig::default()
     });
     let clock = Arc::new(ManualClock::new(DEFAULT_START));
-    let windows = NodeWindows::new(HotConfig::default(), Arc::clone(&clock) as Arc<dyn Clock>, Seq::ZERO);
+    let windows =
+        NodeWindows::new(HotConfig::default(), Arc::clone(&clock) as Arc<dyn Clock>, &NodeId::random(), Seq::ZERO)?;
     let deriver = Arc::new(Deriver::default());
     let before = resident()?;
     let (mut seq, mut counting, mut lines) = (0_u64, Duration::ZERO, Vec::new());

@@ -230,11 +230,14 @@ impl Engine {
         self.sequencer.close().await?;
         let background = self.background.lock().take();
         self.query.shutdown();
-        if let Some(runtime) = background {
-            tokio::task::spawn_blocking(move || runtime.shutdown_timeout(STOP_WITHIN))
-                .await
-                .map_err(|e| Error::internal(e.to_string()))?;
-        }
+        let windows = Arc::clone(&self.windows);
+        let stopped = tokio::task::spawn_blocking(move || {
+            windows.close();
+            if let Some(runtime) = background {
+                runtime.shutdown_timeout(STOP_WITHIN);
+            }
+        });
+        stopped.await.map_err(|e| Error::internal(e.to_string()))?;
         // What came in between the flush and the end of the log stays in the log too.
         let rows_kept_in_log = self.published.load().buffer.rows();
         Ok(CloseReport { rows_kept_in_log, reason: flushed.err().map(|e| e.message) })

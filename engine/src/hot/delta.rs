@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::event::Seq;
 
 use super::latency::Latency;
+use super::sketch::Sketch;
 use super::{Board, MINUTE, Minute, minute_of};
 
 /// The steps of the funnel, as event types.
@@ -161,6 +162,15 @@ pub struct LatestOrder {
     pub country: Option<String>,
 }
 
+/// Distinct ids that are estimated, because not all could be told apart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Estimated {
+    /// The latest minute in which an id could not be told apart.
+    pub(super) refused: Option<Minute>,
+    /// By minute.
+    pub(super) sketches: BTreeMap<Minute, Sketch>,
+}
+
 /// What consecutive rows of one node add to the windows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WindowDelta {
@@ -182,6 +192,8 @@ pub struct WindowDelta {
     pub arrivals: BTreeMap<i64, u64>,
     /// From arrival to being visible, by the minute of arrival.
     pub latency: BTreeMap<Minute, Latency>,
+    /// Users and sessions beyond those that could be told apart. Only a whole share has them.
+    pub estimated: [Estimated; 2],
 }
 
 fn insert(minutes: &mut Vec<Minute>, minute: Minute) {

@@ -9,9 +9,10 @@ use siphasher::sip::SipHasher13;
 
 use crate::clock::Micros;
 
+use super::delta::Estimated;
 use super::delta::IdSeen;
 use super::recency::Recency;
-use super::sketch::Sketch;
+use super::sketch::{Sketch, hash_of};
 use super::{Active, Count, MINUTE, Minute, minute_of};
 
 /// Parts of a table: expired ids are swept out of one part at a time.
@@ -134,6 +135,7 @@ impl<V: Default> IdTable<V> {
             self.refuse(live[live.len() - 1]);
         }
         if self.refused >= self.floor {
+            let hash = hash_of(id.as_bytes());
             live.iter().for_each(|m| self.sketches.entry(*m).or_default().add(hash));
         }
         if !known && self.len >= self.max {
@@ -172,12 +174,29 @@ impl<V: Default> IdTable<V> {
         if self.refused < self.floor {
             self.sketches.clear();
             for entry in self.shards.iter().flatten() {
-                let hash = self.hasher.hash(entry.id.as_bytes());
+                let hash = hash_of(entry.id.as_bytes());
                 let live = entry.minutes.iter().filter(|m| *m >= self.floor);
                 live.for_each(|m| self.sketches.entry(m).or_default().add(hash));
             }
         }
         self.refused = self.refused.max(minute);
+    }
+
+    /// What is estimated, for a copy elsewhere.
+    pub fn estimated(&self) -> Estimated {
+        if self.refused < self.floor {
+            return Estimated::default();
+        }
+        Estimated { refused: Some(self.refused), sketches: self.sketches.clone() }
+    }
+
+    /// Goes on with what was estimated elsewhere.
+    pub fn adopt(&mut self, theirs: &Estimated) {
+        let Some(refused) = theirs.refused.filter(|refused| *refused >= self.floor) else { return };
+        self.refuse(refused);
+        for (minute, sketch) in theirs.sketches.range(self.floor..) {
+            self.sketches.entry(*minute).or_default().merge(sketch);
+        }
     }
 
     /// One id.
@@ -236,7 +255,7 @@ impl<V: Default> IdTable<V> {
 }
 
 fn shard_of(hash: u64) -> usize {
-    // Neither the bits the table takes (lowest and highest) nor those of a sketch's register.
+    // Not the bits the table takes (lowest and highest).
     (hash >> 40) as usize % SHARDS
 }
 

@@ -144,6 +144,8 @@ impl MemoryWindows {
             turn.into_iter().for_each(|(id, seen)| state.add_user(id, seen));
             RwLockWriteGuard::bump(state);
         }
+        state.users.adopt(&delta.estimated[Ids::Users as usize]);
+        state.sessions.adopt(&delta.estimated[Ids::Sessions as usize]);
         for (second, events) in &delta.arrivals {
             *state.arrivals.entry(*second).or_default() += events;
         }
@@ -160,6 +162,11 @@ impl MemoryWindows {
     /// `last`; ids may be newer by what arrived while they were copied, which changes nothing when it comes again.
     pub fn share(&self) -> WindowDelta {
         let mut share = self.share_of_counters();
+        {
+            // Before the ids: one that comes meanwhile is sent again.
+            let state = self.state.read();
+            share.estimated = [state.users.estimated(), state.sessions.estimated()];
+        }
         for shard in 0..SHARDS {
             let state = self.state.read();
             let live = state.floor;

@@ -23,6 +23,8 @@ mod latency;
 mod memory;
 mod node;
 mod recency;
+mod redis;
+mod replica;
 mod sketch;
 
 use std::fmt::Debug;
@@ -34,12 +36,15 @@ use crate::error::Result;
 use crate::event::Seq;
 
 pub use delta::{
-    BOARDS, COLUMNS, Counts, FUNNEL_STEPS, IdSeen, LatestOrder, MinuteDelta, OrderSeen, SessionSeen, UserSeen,
-    WindowDelta,
+    BOARDS, COLUMNS, Counts, Estimated, FUNNEL_STEPS, IdSeen, LatestOrder, MinuteDelta, OrderSeen, SessionSeen,
+    UserSeen, WindowDelta,
 };
 pub use latency::Latency;
 pub use memory::{BYTES_PER_SESSION, BYTES_PER_USER, MemoryWindows};
 pub use node::{Answering, Degraded, NodeWindows};
+pub use redis::{BYTES_PER_MINUTE, RedisConfig, RedisWindows};
+pub use redis::{BYTES_PER_SESSION as REDIS_BYTES_PER_SESSION, BYTES_PER_USER as REDIS_BYTES_PER_USER};
+pub use replica::{Replica, ReplicaState, ReplicaStatus};
 
 /// Minutes since the Unix epoch.
 pub type Minute = i64;
@@ -56,20 +61,22 @@ pub fn minute_of(time: Micros) -> Minute {
     time.div_euclid(MINUTE)
 }
 
-/// How large windows may become.
+/// How large windows may become, and who shares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HotConfig {
-    /// Minutes kept, 1 to [`MAX_WINDOW`].
+    /// Minutes kept, 1 to [`MAX_WINDOW`]; one more than a question reaches back.
     pub window: u32,
     /// Users, and sessions, that are counted exactly; beyond it counts are estimates and say so.
     pub max_ids: usize,
     /// Names (pages, products, …) told apart on one board; the rest is counted together.
     pub max_names: usize,
+    /// Where windows are shared with other nodes; without it they are this node's own.
+    pub redis: Option<RedisConfig>,
 }
 
 impl Default for HotConfig {
     fn default() -> Self {
-        Self { window: 60, max_ids: 1_000_000, max_names: 50_000 }
+        Self { window: 61, max_ids: 1_000_000, max_names: 50_000, redis: None }
     }
 }
 
@@ -193,7 +200,8 @@ pub trait HotWindow: Debug + Send + Sync {
     /// Adds a delta.
     async fn apply(&self, delta: &WindowDelta, now: Micros) -> Result<Applied>;
 
-    /// Puts `share` in the place of everything this node has applied.
+    /// Puts `share` in the place of everything this node has applied. Ids and orders that other nodes may have seen
+    /// too are not taken back: they leave with their minutes.
     async fn replace(&self, share: &WindowDelta, now: Micros) -> Result<()>;
 
     /// The last position of this node that counts.

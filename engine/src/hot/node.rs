@@ -1,5 +1,6 @@
 //! A node's windows: its own share in memory, and, where there is a Redis, the windows that all nodes share.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -9,9 +10,9 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::event::Seq;
+use crate::event::{NodeId, Seq};
 
-use super::{HotConfig, HotWindow, MemoryWindows, WindowDelta};
+use super::{HotConfig, HotWindow, MemoryWindows, RedisWindows, Replica, ReplicaState, ReplicaStatus, WindowDelta};
 
 /// Whether answers are whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,17 +39,27 @@ pub struct NodeWindows {
     memory: Arc<MemoryWindows>,
     filled: watch::Sender<bool>,
     applied: AtomicU64,
+    replica: Option<Replica>,
 }
 
 impl NodeWindows {
-    /// Empty ones; rows up to `applied` are still to be [filled in](Self::fill).
-    pub fn new(config: HotConfig, clock: Arc<dyn Clock>, applied: Seq) -> Self {
-        Self {
-            clock,
-            memory: Arc::new(MemoryWindows::new(config, applied)),
-            filled: watch::Sender::new(false),
-            applied: AtomicU64::new(applied.0),
-        }
+    /// Empty ones; rows up to `applied` are still to be [filled in](Self::fill). Redis need not be there.
+    ///
+    /// # Errors
+    /// `Invalid` when the address of Redis cannot be read.
+    pub fn new(config: HotConfig, clock: Arc<dyn Clock>, node: &NodeId, applied: Seq) -> Result<Self> {
+        let redis = config.redis.clone();
+        let memory = Arc::new(MemoryWindows::new(config.clone(), applied));
+        let filled = watch::Sender::new(false);
+        let replica = match redis {
+            None => None,
+            Some(redis) => {
+                let windows = Arc::new(RedisWindows::new(config, &redis, node)?);
+                let (memory, clock) = (Arc::clone(&memory), Arc::clone(&clock));
+                Some(Replica::start(windows, memory, clock, filled.subscribe(), applied)?)
+            }
+        };
+        Ok(Self { clock, memory, filled, applied: AtomicU64::new(applied.0), replica })
     }
 
     /// Counts rows that have just become visible in SQL: those after `prev` up to `last`, and when the requests
@@ -62,6 +73,10 @@ impl NodeWindows {
         }
         self.memory.apply_now(&delta, now);
         self.applied.store(last.0, Ordering::Release);
+        // After the memory: whoever forgets what is offered here finds it there.
+        if let Some(replica) = &self.replica {
+            replica.offer(delta);
+        }
         Ok(())
     }
 
@@ -96,8 +111,53 @@ impl NodeWindows {
 
     /// The windows to ask now.
     pub fn answering(&self) -> Answering {
-        let degraded = (!*self.filled.borrow()).then_some(Degraded::Filling);
-        Answering { windows: Arc::clone(&self.memory) as _, degraded }
+        let own = |degraded| Answering { windows: Arc::clone(&self.memory) as _, degraded };
+        if !*self.filled.borrow() {
+            return own(Some(Degraded::Filling));
+        }
+        let Some(replica) = &self.replica else { return own(None) };
+        let why = match replica.state() {
+            ReplicaState::Live => return Answering { windows: Arc::clone(replica.windows()) as _, degraded: None },
+            ReplicaState::Joining => "Redis was not reached yet",
+            ReplicaState::CatchingUp => "Redis is being sent what it missed",
+            ReplicaState::Rebuilding => "Redis is being filled again",
+            ReplicaState::Away => "Redis does not answer",
+        };
+        own(Some(Degraded::Alone(why.to_owned())))
+    }
+
+    /// Asks the windows that answer now. Where those are the shared ones and they fail, this node's own are asked.
+    pub async fn ask<T, F>(&self, question: impl Fn(Arc<dyn HotWindow>) -> F) -> Result<(T, Option<Degraded>)>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let Answering { windows, degraded } = self.answering();
+        match question(windows).await {
+            Ok(answer) => Ok((answer, degraded)),
+            Err(e) if degraded.is_none() && self.replica.is_some() => {
+                tracing::debug!(error = %e, "the shared windows failed; this node answers with its own");
+                let answer = question(Arc::clone(&self.memory) as _).await?;
+                Ok((answer, Some(Degraded::Alone("Redis does not answer".to_owned()))))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// How the shared windows are; `None` without a Redis.
+    pub fn replica(&self) -> Option<ReplicaStatus> {
+        self.replica.as_ref().map(Replica::status)
+    }
+
+    /// Where Redis is, without credentials; `None` without one.
+    pub fn redis_address(&self) -> Option<&str> {
+        self.replica.as_ref().map(|r| r.windows().address())
+    }
+
+    /// Sends Redis what it lacks, within a second, and stops. Blocks.
+    pub fn close(&self) {
+        if let Some(replica) = &self.replica {
+            replica.close();
+        }
     }
 
     /// The last position of this node that its windows count.

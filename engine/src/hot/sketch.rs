@@ -2,7 +2,8 @@
 //!
 //! Flajolet, Fusy, Gandouet, Meunier, "HyperLogLog: the analysis of a near-optimal cardinality estimation algorithm"
 //! (2007), with 64-bit hashes and Ertl's estimator ("New cardinality estimation algorithms for HyperLogLog sketches",
-//! 2017, algorithm 6), which needs no correction tables. Redis uses the same size and estimator.
+//! 2017, algorithm 6), which needs no correction tables. Redis uses the same size and estimator, and ids are hashed as
+//! it does, so that a sketch made here goes on there.
 
 /// Bits of the hash that choose a register.
 const INDEX_BITS: u32 = 14;
@@ -10,8 +11,32 @@ const REGISTERS: usize = 1 << INDEX_BITS;
 /// Bits of the hash that remain for the rank.
 const RANK_BITS: usize = 64 - INDEX_BITS as usize;
 
+/// How Redis begins to hash.
+const SEED: u64 = 0xadc8_3b19;
+
+/// The hash of an id, for sketches: MurmurHash64A (Appleby, public domain).
+pub fn hash_of(id: &[u8]) -> u64 {
+    const M: u64 = 0xc6a4_a793_5bd1_e995;
+    const R: u32 = 47;
+    let mut hash = SEED ^ (id.len() as u64).wrapping_mul(M);
+    let (words, rest) = id.as_chunks::<8>();
+    for word in words {
+        let mut k = u64::from_le_bytes(*word).wrapping_mul(M);
+        k ^= k >> R;
+        hash = (hash ^ k.wrapping_mul(M)).wrapping_mul(M);
+    }
+    if !rest.is_empty() {
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(M);
+    }
+    hash ^= hash >> R;
+    hash = hash.wrapping_mul(M);
+    hash ^ (hash >> R)
+}
+
 /// A set of ids that only knows how many it has seen.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sketch(Box<[u8; REGISTERS]>);
 
 impl Default for Sketch {
@@ -26,9 +51,9 @@ impl Sketch {
 
     /// Adds an id by its hash.
     pub fn add(&mut self, hash: u64) {
-        let register = (hash >> RANK_BITS) as usize;
-        // The lowest bits give the rank; a bit is set above them so that it ends.
-        let rank = ((hash | 1 << RANK_BITS).trailing_zeros() + 1) as u8;
+        let register = (hash as usize) & (REGISTERS - 1);
+        // The other bits give the rank; a bit is set above them so that it ends.
+        let rank = ((hash >> INDEX_BITS | 1 << RANK_BITS).trailing_zeros() + 1) as u8;
         let slot = &mut self.0[register];
         *slot = (*slot).max(rank);
     }
@@ -36,6 +61,17 @@ impl Sketch {
     /// Adds everything another has seen.
     pub fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0.iter()).for_each(|(a, b)| *a = (*a).max(*b));
+    }
+
+    /// As Redis stores it: a header, and six bits for each register.
+    pub fn to_redis(&self) -> Vec<u8> {
+        // Dense; the highest bit of the last byte says that no estimate is stored.
+        let mut bytes = b"HYLL\0\0\0\0\0\0\0\0\0\0\0\x80".to_vec();
+        for four in self.0.as_chunks::<4>().0 {
+            let bits = four.iter().rev().fold(0_u32, |bits, register| bits << 6 | u32::from(*register));
+            bytes.extend_from_slice(&bits.to_le_bytes()[..3]);
+        }
+        bytes
     }
 
     /// About how many distinct ids were added.

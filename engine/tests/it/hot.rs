@@ -206,15 +206,14 @@ async fn kpis_in_sql(engine: &Engine, from: Minute, to: Minute) -> Vec<String> {
     lines.into_values().collect()
 }
 
-/// Everything the windows say, beside what SQL says.
-async fn compare(engine: &Engine, now: Micros) {
-    let windows = engine.windows().memory();
-    let (from, to) = (windows.config().floor(now), minute_of(now) + AHEAD);
+/// What windows of so many minutes say is what this engine's SQL says.
+pub async fn assert_equals_sql(engine: &Engine, windows: &dyn HotWindow, now: Micros, window: Minute) {
+    let (from, to) = (minute_of(now) - window + 1, minute_of(now) + AHEAD);
     let live: Vec<String> = windows.kpis(from, to, now).await.unwrap().iter().map(of_window).collect();
     assert_eq!(live, kpis_in_sql(engine, from, to).await);
 
     let upto = now + 300_000_000;
-    for minutes in [1, i64::from(WINDOW) - 1] {
+    for minutes in [1, window - 1] {
         let since = now - minutes * MINUTE;
         let span = [("since", since), ("until", upto)];
         let active = ask(engine, ACTIVE, &span).await;
@@ -239,7 +238,14 @@ async fn compare(engine: &Engine, now: Micros) {
         }
         assert_eq!(windows.top(Board::Pages, from, to, 3).await.unwrap().entries, wanted, "pages of {minutes} minutes");
     }
+}
 
+/// Everything the windows say, beside what SQL says.
+async fn compare(engine: &Engine, now: Micros) {
+    let windows = engine.windows().memory();
+    let (from, to) = (windows.config().floor(now), minute_of(now) + AHEAD);
+    assert_equals_sql(engine, windows.as_ref(), now, i64::from(WINDOW)).await;
+    let live: Vec<String> = windows.kpis(from, to, now).await.unwrap().iter().map(of_window).collect();
     let share = windows.share();
     let copy = tideline_engine::hot::MemoryWindows::new(windows.config().clone(), share.prev);
     copy.replace(&share, now).await.unwrap();

@@ -3,6 +3,7 @@
 use tideline_engine::engine::EngineConfig;
 use tideline_engine::error::{Error, Result};
 use tideline_engine::fs::crash::CrashAt;
+use tideline_engine::hot::{HotConfig, RedisConfig};
 use tideline_engine::lake::LakeConfig;
 use tideline_engine::query::{Shop, time_zone};
 
@@ -31,10 +32,7 @@ impl Config {
         engine.maintain.vacuum_after = self.lake.vacuum_after.0;
         engine.maintain.tidy_every = self.lake.tidy_every.0;
         self.lake(&mut engine.lake);
-        // The engine's window begins with a whole minute, and a question reaches back to the middle of one.
-        engine.hot.window = self.hot.minutes() + 1;
-        engine.hot.max_ids = self.hot.max_ids;
-        engine.hot.max_names = self.hot.max_names;
+        engine.hot = self.hot();
         engine.dedup_bytes = self.dedup.max_bytes.as_usize();
         engine.dead_letter_bytes = self.dead_letters.max_bytes.0;
         let days = self.dead_letters.retention_days;
@@ -60,6 +58,17 @@ impl Config {
         query.max_waiting = self.query.max_waiting;
         query.max_wait = self.query.max_wait.0;
         engine
+    }
+
+    fn hot(&self) -> HotConfig {
+        let redis = (!self.redis_url.is_empty()).then(|| RedisConfig {
+            connect_timeout: self.hot.redis_connect_timeout.0,
+            response_timeout: self.hot.redis_timeout.0,
+            ..RedisConfig::new(self.redis_url.expose())
+        });
+        // The engine's window begins with a whole minute, and a question reaches back to the middle of one.
+        let window = self.hot.minutes() + 1;
+        HotConfig { window, max_ids: self.hot.max_ids, max_names: self.hot.max_names, redis }
     }
 
     fn lake(&self, lake: &mut LakeConfig) {
@@ -101,5 +110,8 @@ mod tests {
         );
         assert_eq!(ours.dead_letter_days, theirs.dead_letter_days);
         assert_eq!((ours.max_wait, ours.max_future), (theirs.max_wait, theirs.max_future));
+        assert_eq!(ours.hot, theirs.hot);
+        let config: Config = toml::from_str("redis_url = 'redis://cache'").unwrap();
+        assert_eq!(config.engine().hot.redis, Some(RedisConfig::new("redis://cache")));
     }
 }

@@ -86,6 +86,9 @@ impl Config {
         within("hot.late_after", hot.late_after, Period::secs(0), Period::secs(7 * 86_400))?;
         within("hot.max_ids", hot.max_ids, 100, 100_000_000)?;
         within("hot.max_names", hot.max_names, 10, 10_000_000)?;
+        let (shortest, longest) = (Period(Duration::from_millis(10)), Period::secs(60));
+        within("hot.redis_connect_timeout", hot.redis_connect_timeout, shortest, longest)?;
+        within("hot.redis_timeout", hot.redis_timeout, shortest, longest)?;
         within("live.every", live.every, Period(Duration::from_millis(10)), Period::secs(3_600))?;
         within("live.max_listeners", live.max_listeners, 0, 1_000_000)?;
         within("live.heartbeat", live.heartbeat, Period(Duration::from_millis(10)), Period::secs(3_600))?;

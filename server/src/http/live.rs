@@ -1,6 +1,7 @@
 //! `GET /live` (server-sent events) and `GET /ws` (WebSocket): the latest picture, then one a second.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval_at, timeout};
 
 use super::params::Params;
 use crate::app::AppState;
+use crate::auth::{Auth, Caller};
 use crate::error::Problem;
 use crate::listen::Place;
 use crate::realtime::live::Listener;
@@ -46,17 +48,36 @@ fn listen(state: &AppState, headers: &HeaderMap) -> Result<Listener, Problem> {
     })
 }
 
+/// Who listens: a stream ends when its key is revoked or its session is over.
+struct Who {
+    auth: Arc<Auth>,
+    caller: Caller,
+}
+
+impl Who {
+    fn may_stay(&self) -> bool {
+        self.auth.is_current(&self.caller)
+    }
+}
+
 /// `GET /live`
-pub async fn sse(State(state): State<AppState>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn sse(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     Params::read(&uri, &[])?;
     let (listener, heartbeat) = (listen(&state, &headers)?, state.config.live.heartbeat.0);
-    let frames = futures::stream::unfold(listener, move |mut listener| async move {
+    let who = Who { auth: Arc::clone(&state.auth), caller };
+    let frames = futures::stream::unfold((listener, who), move |(mut listener, who)| async move {
         let frame = match timeout(heartbeat, listener.next()).await {
+            Ok(Some(_)) | Err(_) if !who.may_stay() => return None,
             Ok(Some((event, tick))) => tick.sse(event),
             Ok(None) => return None,
             Err(_) => HEARTBEAT,
         };
-        Some((Ok::<_, Infallible>(frame), listener))
+        Some((Ok::<_, Infallible>(frame), (listener, who)))
     });
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store"), (X_ACCEL_BUFFERING, "no")];
     Ok((headers, Body::from_stream(frames)).into_response())
@@ -65,6 +86,7 @@ pub async fn sse(State(state): State<AppState>, uri: Uri, headers: HeaderMap) ->
 /// `GET /ws`
 pub async fn ws(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
     headers: HeaderMap,
     place: Option<Extension<Place>>,
@@ -84,20 +106,26 @@ pub async fn ws(
         .read_buffer_size(WS_READ_BYTES)
         // Each message leaves at once; there is never a second one behind it.
         .write_buffer_size(0);
+    let who = Who { auth: Arc::clone(&state.auth), caller };
     Ok(upgrade.on_upgrade(move |socket| async move {
-        push(socket, listener, heartbeat).await;
+        push(socket, listener, heartbeat, who).await;
         // The connection's place is taken until here.
         drop(place);
     }))
 }
 
 /// Sends ticks until either side ends.
-async fn push(mut socket: WebSocket, mut listener: Listener, heartbeat: Duration) {
+async fn push(mut socket: WebSocket, mut listener: Listener, heartbeat: Duration, who: Who) {
     let mut ping = interval_at(tokio::time::Instant::now() + heartbeat, heartbeat);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let message = tokio::select! {
             next = listener.next() => match next {
+                Some(_) if !who.may_stay() => {
+                    let over = CloseFrame { code: close_code::POLICY, reason: "the key or session is over".into() };
+                    let _ = socket.send(Message::Close(Some(over))).await;
+                    return;
+                }
                 Some((event, tick)) => Message::Text(tick.ws(event)),
                 None => {
                     let going = CloseFrame { code: close_code::AWAY, reason: "the server is stopping".into() };

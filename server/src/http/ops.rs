@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 use tideline_engine::engine::Status;
+use tideline_engine::hot::{Degraded, NodeWindows, ReplicaState, ReplicaStatus};
 
 use crate::app::AppState;
 
@@ -28,6 +29,18 @@ struct Dependencies {
     dead_letters: Dependency,
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limits: Option<Dependency>,
+    /// Live windows, whoever answers.
+    windows: Dependency,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<Redis>,
+}
+
+#[derive(Serialize)]
+struct Redis {
+    #[serde(flatten)]
+    dependency: Dependency,
+    #[serde(flatten)]
+    replica: ReplicaStatus,
 }
 
 #[derive(Serialize)]
@@ -49,7 +62,36 @@ fn letters(fullness: f64) -> Dependency {
     }
     let message = "the store of rejected events is nearly full; requests with events to reject are refused when it is: \
                    replay or drop dead letters, or raise dead_letters.max_bytes";
+    degraded(message)
+}
+
+const fn degraded(message: &'static str) -> Dependency {
     Dependency { status: "degraded", message: Some(message) }
+}
+
+fn windows(windows: &NodeWindows) -> Dependency {
+    match windows.answering().degraded {
+        None => OK,
+        // As after every start; it passes by itself.
+        Some(Degraded::Filling) => {
+            Dependency { status: "filling", message: Some("the last minutes are being read from the table") }
+        }
+        Some(Degraded::Alone(_)) => degraded("answers are this server's own until Redis is back"),
+    }
+}
+
+fn redis(windows: &NodeWindows) -> Option<Redis> {
+    let mut replica = windows.replica()?;
+    // It may name the host: it is in the log.
+    replica.last_error = None;
+    let dependency = match replica.state {
+        ReplicaState::Live => OK,
+        ReplicaState::Joining => degraded("it was not reached yet"),
+        ReplicaState::CatchingUp => degraded("it is being sent what it missed"),
+        ReplicaState::Rebuilding => degraded("this server's share is being put there anew"),
+        ReplicaState::Away => degraded("it does not answer, or refuses writes; see the log. Events are not affected"),
+    };
+    Some(Redis { dependency, replica })
 }
 
 impl Health {
@@ -76,15 +118,16 @@ impl Health {
                 message: Some("Redis does not answer; until it does, each server limits by its own count"),
             },
         });
-        let is_degraded =
-            [Some(&lake), Some(&dead_letters), rate_limits.as_ref()].iter().flatten().any(|d| d.status == "degraded");
+        let (windows, redis) = (windows(state.engine.windows()), redis(state.engine.windows()));
+        let may_degrade = [Some(&lake), Some(&dead_letters), Some(&windows), rate_limits.as_ref()];
+        let is_degraded = may_degrade.iter().flatten().any(|d| d.status == "degraded");
         let status = match (wal.status, is_degraded, state.is_draining()) {
             ("failed", ..) => "failed",
             (.., true) => "stopping",
             (_, true, _) => "degraded",
             _ => "ok",
         };
-        let dependencies = Dependencies { wal, lake, dead_letters, rate_limits };
+        let dependencies = Dependencies { wal, lake, dead_letters, rate_limits, windows, redis };
         Self { status, version: VERSION, dependencies, engine }
     }
 

@@ -18,6 +18,7 @@ mod online_retail;
 mod process;
 mod rate_limit;
 mod redis;
+mod redis_faults;
 mod session;
 mod realtime;
 mod startup;
