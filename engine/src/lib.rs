@@ -11,6 +11,7 @@
 
 pub mod error;
 pub mod clock;
+pub mod pace;
 pub mod event;
 pub mod fs;
 pub mod validate;
