@@ -10,8 +10,8 @@ use memchr::memmem::Finder;
 
 use super::INLINE_BYTES;
 
-/// Bytes of a buffer that share an entry of [`Finds::first`].
-const BLOCK_BYTES: usize = 16;
+/// Bytes of a buffer that share an entry of [`Finds::first`] and a bit of [`Finds::blocks`].
+const BLOCK_BYTES: usize = 32;
 /// More places to look at than one for this many bytes are not worth a list.
 const BYTES_PER_PLACE: usize = 8;
 
@@ -80,7 +80,7 @@ impl Piece {
     fn backward(parts: &[Part], bytes: &[u8], mut at: usize) -> Option<usize> {
         for part in parts.iter().rev() {
             at = match part {
-                Part::Text(text) => bytes.get(..at)?.ends_with(text).then_some(at - text.len())?,
+                Part::Text(text) => bytes.get(..at)?.ends_with(text).then(|| at - text.len())?,
                 Part::Char => bytes.get(..at)?.iter().rposition(|byte| byte & 0xc0 != 0x80)?,
             };
         }
@@ -194,10 +194,11 @@ impl Pattern {
         let text = ByteView::from(view);
         let Some(finds) = finds.get(text.buffer_index as usize) else { return false };
         let (start, end) = (text.offset, text.offset + text.length);
-        finds.from(start).take_while(|find| find.at < end).any(|find| {
-            (if self.open_start { find.start >= start } else { find.start == start })
-                && (if self.open_end { find.end <= end } else { find.end == end })
-        })
+        finds.near(start, end)
+            && finds.from(start).take_while(|find| find.at < end).any(|find| {
+                (if self.open_start { find.start >= start } else { find.start == start })
+                    && (if self.open_end { find.end <= end } else { find.end == end })
+            })
     }
 }
 
@@ -217,6 +218,8 @@ pub(super) struct Finds {
     all: Vec<Find>,
     /// For each block of the buffer, the first of `all` whose `at` is in it or after.
     first: Vec<u32>,
+    /// For each block, whether any `at` is in it: so little memory that most rows are done with it alone.
+    blocks: Vec<u64>,
 }
 
 impl Finds {
@@ -235,9 +238,14 @@ impl Finds {
                 all.push(Find { start: number(start)?, end: number(end)?, at: number(at)? });
             }
         }
-        let mut first = Vec::new();
+        let (mut first, mut blocks) = (Vec::new(), Vec::new());
         if !all.is_empty() {
             let mut index = 0;
+            blocks.resize(buffer.len() / BLOCK_BYTES / 64 + 2, 0);
+            for find in &all {
+                let block = find.at as usize / BLOCK_BYTES;
+                blocks[block / 64] |= 1 << (block % 64);
+            }
             first.reserve(buffer.len() / BLOCK_BYTES + 1);
             for block in (0..=buffer.len()).step_by(BLOCK_BYTES) {
                 while all.get(index).is_some_and(|find: &Find| (find.at as usize) < block) {
@@ -246,7 +254,20 @@ impl Finds {
                 first.push(number(index)?);
             }
         }
-        Some(Self { all, first })
+        Some(Self { all, first, blocks })
+    }
+
+    /// Whether any `at` is in a block that the text from `start` to `end` touches.
+    fn near(&self, start: u32, end: u32) -> bool {
+        let (from, to) = (start as usize / BLOCK_BYTES, end.saturating_sub(1) as usize / BLOCK_BYTES);
+        let word = |n: usize| self.blocks.get(n).copied().unwrap_or(0);
+        if to - from >= 64 {
+            return !self.all.is_empty();
+        }
+        // The 64 blocks from `from` on: they lie in two words.
+        let (low, high) = (word(from / 64), word(from / 64 + 1));
+        let bits = (u128::from(high) << 64 | u128::from(low)) >> (from % 64);
+        bits & ((1 << (to - from + 1)) - 1) != 0
     }
 
     /// The matches whose anchor is at or after `start`.
