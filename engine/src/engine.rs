@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::buffer::Sealed;
 use crate::clock::{Clock, Micros};
-use crate::dead_letters::{DeadLetter, DeadLetters};
+use crate::dead_letters::{DeadLetter, DeadLetters, LetterStatus};
 use crate::decode::{self, DecodeContext, Decoded, Deriver, InputFormat, Rejected};
 use crate::dedup::{Dedup, Hour, IdHasher, IdSource, Key};
 use crate::error::{Error, Kind, Result};
@@ -20,18 +21,22 @@ use crate::event::{NodeId, Seq};
 use crate::flush::FlushConfig;
 use crate::fs::Fs;
 use crate::fs::store::FsStore;
+use crate::hot::{HotConfig, NodeWindows};
 use crate::lake::{Lake, LakeConfig};
 use crate::query::{QueryConfig, QueryEngine, QueryOutput, QueryRequest};
 use crate::sequencer::{Sequenced, Sequencer};
 use crate::snapshot::{Published, Snapshot};
 use crate::wal::WalConfig;
 
+mod fill;
+mod letters;
 mod maintain;
 mod open;
 mod table;
 
 use table::TableStates;
 
+pub use letters::{Fix, Fixed, Replay, ReplayError, ReplayReport};
 pub use maintain::{CloseReport, CompactReport, FlushReport, MaintainConfig};
 
 /// Bodies up to this size are decoded where they arrive; larger ones on a thread of their own.
@@ -54,10 +59,14 @@ pub struct EngineConfig {
     pub query: QueryConfig,
     /// Compaction, retention, vacuum, checkpoints.
     pub maintain: MaintainConfig,
+    /// Live windows.
+    pub hot: HotConfig,
     /// Memory for event ids, in bytes.
     pub dedup_bytes: usize,
     /// Room for dead letters on disk, in bytes.
     pub dead_letter_bytes: u64,
+    /// Days to keep dead letters that nobody fixes; `None` keeps all.
+    pub dead_letter_days: Option<u32>,
     /// Bytes of request bodies that may be worked on at once.
     pub inflight_bytes: usize,
     /// How long a request waits for room before it is answered 503.
@@ -78,13 +87,31 @@ impl EngineConfig {
             lake: LakeConfig::default(),
             query: QueryConfig::default(),
             maintain: MaintainConfig::default(),
+            hot: HotConfig::default(),
             dedup_bytes: 512 << 20,
             dead_letter_bytes: 1 << 30,
+            dead_letter_days: Some(30),
             inflight_bytes: 256 << 20,
             max_wait: Duration::from_secs(5),
             max_event_bytes: 256 << 10,
             max_future: Duration::from_secs(300),
         }
+    }
+}
+
+/// Where events come from; kept with those that are not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// What they came through: `http`, a file, a stream.
+    pub source: &'a str,
+    /// The id of the API key they came with, never the key itself.
+    pub key: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Origin<'a> {
+    /// A source without keys.
+    fn from(source: &'a str) -> Self {
+        Self { source, key: None }
     }
 }
 
@@ -192,7 +219,7 @@ pub struct Status {
     /// Memory of event ids, in bytes.
     pub dedup_bytes: usize,
     /// Events that were not accepted.
-    pub dead_letters: usize,
+    pub dead_letters: LetterStatus,
     /// Queries running now.
     pub queries: usize,
     /// How far the system's clock was moved since the start, in milliseconds.
@@ -215,7 +242,10 @@ pub struct Engine {
     hasher: IdHasher,
     dedup: Arc<Dedup>,
     dead_letters: Arc<DeadLetters>,
+    /// Held by whoever decides what becomes of letters: a replay, a drop, the retention.
+    settling: tokio::sync::Mutex<()>,
     published: Arc<Published>,
+    windows: Arc<NodeWindows>,
     sequencer: Sequencer,
     store: Arc<FsStore>,
     lake: Arc<Lake>,
@@ -247,12 +277,16 @@ impl Engine {
         let at = lake.current();
         let (wal, buffer, last) = open::recover_log(&fs, &config, at.covered)?;
         let dead_letters = DeadLetters::open(fs, &config.data_dir.join("dead_letters"), config.dead_letter_bytes)?;
+        let dead_letters = Arc::new(dead_letters);
         let published = Arc::new(Published::new(at, buffer));
         let dedup = Dedup::new(config.dedup_bytes);
-        let sequencer = Sequencer::start(wal, last, &node, Arc::clone(&dedup), Arc::clone(&published))?;
+        let windows = Arc::new(NodeWindows::new(config.hot.clone(), Arc::clone(&clock), last));
+        let sequencer =
+            Sequencer::start(wal, last, &node, Arc::clone(&dedup), Arc::clone(&published), Arc::clone(&windows))?;
         let states = TableStates::new(Arc::clone(&published));
         let source = Arc::new(move || states.current());
-        let query = QueryEngine::new(config.query.clone(), Arc::clone(&store) as _, source, Arc::clone(&clock))?;
+        let query = QueryEngine::new(config.query.clone(), Arc::clone(&store) as _, source, Arc::clone(&clock))?
+            .with_dead_letters(Arc::clone(&dead_letters))?;
         let engine = Arc::new(Self {
             inflight: Arc::new(Semaphore::new(config.inflight_bytes)),
             decoding: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from))),
@@ -261,8 +295,10 @@ impl Engine {
             deriver: Arc::default(),
             hasher: IdHasher::random(),
             dedup,
-            dead_letters: Arc::new(dead_letters),
+            dead_letters,
+            settling: tokio::sync::Mutex::new(()),
             published,
+            windows,
             sequencer,
             store,
             lake,
@@ -277,6 +313,7 @@ impl Engine {
             config,
         });
         engine.start_background()?;
+        engine.start_filling(last);
         Ok(engine)
     }
 
@@ -285,11 +322,18 @@ impl Engine {
     ///
     /// # Errors
     /// `Invalid` when the body cannot be read at all, `TooLarge`, `Busy` when the engine is full.
-    pub async fn ingest(&self, body: Bytes, format: InputFormat, source: &str, ack: Ack) -> Result<Receipt> {
+    pub async fn ingest<'a>(
+        &self,
+        body: Bytes,
+        format: InputFormat,
+        origin: impl Into<Origin<'a>>,
+        ack: Ack,
+    ) -> Result<Receipt> {
+        let (origin, arrived) = (origin.into(), Instant::now());
         let _room = self.admit(body.len()).await?;
         let (decoded, keys) = self.decode(body, format).await?;
         let (stored, letters) =
-            tokio::join!(self.store(&decoded, keys), self.keep_rejected(&decoded.rejected, source),);
+            tokio::join!(self.store(&decoded.batch, keys, arrived), self.keep_rejected(&decoded.rejected, origin),);
         // Both must hold before the answer; a dead letter that could not be kept is an answer that cannot be given.
         let stored = stored?;
         letters?;
@@ -319,6 +363,11 @@ impl Engine {
         self.published.load()
     }
 
+    /// The live windows.
+    pub fn windows(&self) -> &Arc<NodeWindows> {
+        &self.windows
+    }
+
     /// The store of events that were not accepted.
     pub fn dead_letters(&self) -> &DeadLetters {
         &self.dead_letters
@@ -339,7 +388,7 @@ impl Engine {
             lake_rows: now.lake.rows,
             lake_bytes: now.lake.bytes,
             dedup_bytes: self.dedup.bytes(),
-            dead_letters: self.dead_letters.count(),
+            dead_letters: self.dead_letters.status(),
             queries: self.query.running(),
             clock_step_ms: self.clock.system_step() / crate::clock::MILLISECOND,
             flush_error: self.flush_state.borrow().error.clone(),
@@ -413,11 +462,7 @@ impl Engine {
     }
 
     async fn decode(&self, body: Bytes, format: InputFormat) -> Result<(Decoded, Vec<Key>)> {
-        let context = DecodeContext {
-            max_future: self.config.max_future,
-            max_event_bytes: self.config.max_event_bytes,
-            ..DecodeContext::new(self.clock.now(), Arc::clone(&self.deriver))
-        };
+        let context = self.decode_context();
         let hasher = self.hasher.clone();
         let inline = body.len() <= DECODE_INLINE_BYTES;
         let work = move || {
@@ -433,28 +478,38 @@ impl Engine {
         tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal(format!("decoding failed: {e}")))?
     }
 
-    async fn store(&self, decoded: &Decoded, keys: Vec<Key>) -> Result<Sequenced> {
+    fn decode_context(&self) -> DecodeContext {
+        DecodeContext {
+            max_future: self.config.max_future,
+            max_event_bytes: self.config.max_event_bytes,
+            ..DecodeContext::new(self.clock.now(), Arc::clone(&self.deriver))
+        }
+    }
+
+    async fn store(&self, batch: &RecordBatch, keys: Vec<Key>, arrived: Instant) -> Result<Sequenced> {
         if keys.is_empty() {
             return Ok(Sequenced { accepted: 0, duplicates: 0, seq: None });
         }
         let hours: BTreeSet<Hour> = keys.iter().map(|k| k.hour).collect();
         let pins = self.dedup.pin(hours, self).await?;
-        self.sequencer.append(decoded.batch.clone(), keys, pins).await
+        self.sequencer.append(batch.clone(), keys, pins, arrived).await
     }
 
-    async fn keep_rejected(&self, rejected: &[Rejected], source: &str) -> Result<()> {
+    async fn keep_rejected(&self, rejected: &[Rejected], origin: Origin<'_>) -> Result<()> {
         if rejected.is_empty() {
             return Ok(());
         }
         let received_at: Micros = self.clock.now();
         let letters = rejected.iter().map(|r| DeadLetter {
             received_at,
-            source: source.to_owned(),
+            source: origin.source.to_owned(),
+            key: origin.key.map(str::to_owned),
             index: r.index as u64,
             field: r.field.to_string(),
             code: r.code.to_owned(),
             message: r.message.clone(),
             original: r.original.clone(),
+            attempts: 0,
         });
         let letters: Vec<DeadLetter> = letters.collect();
         let store = Arc::clone(&self.dead_letters);

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! bytes ─▶ decode ─▶ validate ─▶ dedup ─▶ WAL (fsync) ─▶ publish ─▶ acknowledge
-//!             │           │                                 └─▶ buffer (Arrow batches, in SQL at once)
+//!             │           │                                 ├─▶ buffer (Arrow batches, in SQL at once)
+//!             │           │                                 └─▶ hot (KPI windows, in memory or shared in Redis)
 //!             └─ dead letters, with the reason
 //! buffer ──flush──▶ lake (Delta table of partitioned Parquet) ──compact / retain──▶ lake
 //! SQL `events` = lake at version V  ∪  buffer rows beyond V
@@ -21,6 +22,7 @@ pub mod wal;
 pub mod dead_letters;
 pub mod buffer;
 pub mod lake;
+pub mod hot;
 pub mod snapshot;
 pub mod query;
 pub mod sequencer;

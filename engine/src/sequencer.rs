@@ -1,4 +1,4 @@
-//! The one thread that gives events their place: dedup, Seq, write-ahead log, publish, acknowledge.
+//! The one thread that gives events their place: dedup, Seq, write-ahead log, publish, live windows, acknowledge.
 //!
 //! Requests that arrive while a group is being synced form the next one (group commit). One group is one frame of
 //! the log. Because a single thread claims ids, appends and publishes, a claim is never pending beyond its own
@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::{concat_batches, filter_record_batch};
@@ -16,6 +17,7 @@ use crate::buffer::Sealed;
 use crate::dedup::{Dedup, Key, Pins};
 use crate::error::{Error, Result};
 use crate::event::{NodeId, Seq, client_schema, index, stored_schema};
+use crate::hot::NodeWindows;
 use crate::snapshot::Published;
 use crate::wal::{AppendError, Released, Wal};
 
@@ -38,6 +40,7 @@ pub struct Sequenced {
 struct Submission {
     batch: RecordBatch,
     keys: Vec<Key>,
+    arrived: Instant,
     /// Held until the answer is given, so that the hours stay in memory.
     _pins: Pins,
     reply: oneshot::Sender<Result<Sequenced>>,
@@ -66,7 +69,14 @@ fn stopped() -> Error {
 
 impl Sequencer {
     /// Starts the thread; the next event gets the position after `last`.
-    pub fn start(wal: Wal, last: Seq, node: &NodeId, dedup: Arc<Dedup>, published: Arc<Published>) -> Result<Self> {
+    pub fn start(
+        wal: Wal,
+        last: Seq,
+        node: &NodeId,
+        dedup: Arc<Dedup>,
+        published: Arc<Published>,
+        windows: Arc<NodeWindows>,
+    ) -> Result<Self> {
         let (commands, queue) = mpsc::channel(QUEUE_REQUESTS);
         let (failed_tx, failed) = watch::channel(None);
         let wal_bytes = Arc::new(AtomicU64::new(wal.bytes()));
@@ -77,6 +87,7 @@ impl Sequencer {
             node: node.as_str().to_owned(),
             dedup,
             published,
+            windows,
             wal_bytes: Arc::clone(&wal_bytes),
             last_seq: Arc::clone(&last_seq),
             failed: failed_tx,
@@ -86,10 +97,10 @@ impl Sequencer {
     }
 
     /// Stores events; returns when they are durable and visible. `keys` belong to the rows of `batch`, in order, and
-    /// `pins` hold their hours.
-    pub async fn append(&self, batch: RecordBatch, keys: Vec<Key>, pins: Pins) -> Result<Sequenced> {
+    /// `pins` hold their hours. `arrived` is when the request came in.
+    pub async fn append(&self, batch: RecordBatch, keys: Vec<Key>, pins: Pins, arrived: Instant) -> Result<Sequenced> {
         let (reply, outcome) = oneshot::channel();
-        let submission = Submission { batch, keys, _pins: pins, reply };
+        let submission = Submission { batch, keys, arrived, _pins: pins, reply };
         self.commands.send(Command::Append(submission)).await.map_err(|_| self.gone())?;
         outcome.await.map_err(|_| self.gone())?
     }
@@ -146,6 +157,7 @@ struct Worker {
     node: String,
     dedup: Arc<Dedup>,
     published: Arc<Published>,
+    windows: Arc<NodeWindows>,
     wal_bytes: Arc<AtomicU64>,
     last_seq: Arc<AtomicU64>,
     failed: watch::Sender<Option<String>>,
@@ -255,7 +267,11 @@ impl Worker {
         self.wal.append(first, &batch)?;
         self.wal_bytes.store(self.wal.bytes(), Ordering::Relaxed);
         // Durable and not publishable would leave a gap in Seq: only a restart can mend that.
-        self.published.append(Sealed::new(first, batch)).map_err(AppendError::Fatal)
+        self.published.append(Sealed::new(first, batch.clone())).map_err(AppendError::Fatal)?;
+        let accepted = group.iter().zip(claims).filter(|(_, c)| c.accepted > 0);
+        let arrivals: Vec<_> = accepted.map(|(submission, claim)| (submission.arrived, claim.accepted)).collect();
+        let last = self.last.plus(batch.num_rows() as u64);
+        self.windows.publish(&batch, self.last, last, &arrivals).map_err(AppendError::Fatal)
     }
 
     /// The group's new rows as one batch in [`stored_schema`].

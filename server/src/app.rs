@@ -11,7 +11,7 @@ use tideline_engine::query::encode::Format;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
-use crate::http::{self, admin, ingest, ops, sql};
+use crate::http::{self, admin, dead_letters, ingest, ops, sql};
 
 /// What handlers share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -69,7 +69,10 @@ pub fn router(state: AppState) -> Router {
         .route("/admin/flush", post(admin::flush))
         .route("/admin/compact", post(admin::compact))
         .route("/admin/retain", post(admin::retain))
-        .route("/admin/vacuum", post(admin::vacuum));
+        .route("/admin/vacuum", post(admin::vacuum))
+        .route("/admin/dead-letters", get(dead_letters::list).delete(dead_letters::drop))
+        .route("/admin/dead-letters/replay", post(dead_letters::replay))
+        .route("/admin/dead-letters/{id}", get(dead_letters::show));
     for format in Format::ALL {
         router = router.route(&format!("/sql.{}", format.name()), get(sql::get).post(sql::post));
     }

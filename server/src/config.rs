@@ -113,6 +113,7 @@ settings! {
         ..lake: Lake,
         ..query: Query,
         ..dead_letters: DeadLetters,
+        ..shop: Shop,
         ..log: Log,
     }
 }
@@ -154,7 +155,7 @@ settings! {
         max_wait: Period = Period::secs(5),
         /// Largest single event.
         max_event_bytes: ByteSize = ByteSize::kib(256),
-        /// How far ahead of the server's clock an event's time may be.
+        /// How far ahead of the server's clock an event's time may be, at most 5 minutes: live windows end there.
         max_future: Period = Period::secs(300),
     }
 }
@@ -254,8 +255,21 @@ settings! {
 settings! {
     /// Events that were refused, kept with the reason.
     "dead_letters" DeadLetters {
-        /// Size of the store; when it is full, requests with events to refuse are answered 503.
+        /// Size of the store; when it is full, requests with events to refuse are answered 503. An event takes about
+        /// 150 bytes of memory besides.
         max_bytes: ByteSize = ByteSize::gib(1),
+        /// Days to keep events that nobody replays or drops; what is removed then is counted and logged. 0 keeps all.
+        retention_days: u32 = 30,
+    }
+}
+
+settings! {
+    /// The shop whose events these are.
+    "shop" Shop {
+        /// Time zone of its days, like Europe/Berlin.
+        time_zone: String = "UTC".to_owned(),
+        /// Currency of amounts that name none, ISO 4217.
+        currency: String = "EUR".to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod error;
 pub mod telemetry;
 pub mod traffic;
 pub mod http;
+pub mod letters;
 pub mod app;
 pub mod listen;
 pub mod shutdown;

@@ -6,6 +6,8 @@ use super::*;
 use crate::fs::sim::{Fault, On, SyncKind};
 use crate::fs::{RealFs, SimFs};
 
+mod marks;
+
 fn dir() -> &'static Path {
     Path::new("/data/dead_letters")
 }
@@ -20,6 +22,8 @@ fn letter(n: u64) -> DeadLetter {
         message: format!("“{n}” is no time"),
         // Not UTF-8, and with what looks like a frame in it.
         original: Bytes::from([&[0xff, n as u8][..], b"DFRM\x01\0\0\0\0\0\0\0", &n.to_le_bytes()].concat()),
+        key: n.is_multiple_of(2).then(|| format!("key-{n}")),
+        attempts: 0,
     }
 }
 
@@ -28,9 +32,10 @@ fn open(fs: &SimFs) -> Result<DeadLetters> {
 }
 
 fn all(store: &DeadLetters) -> Vec<DeadLetter> {
-    let letters = store.list(None, usize::MAX).unwrap();
-    assert_eq!(letters.len(), store.count());
-    letters.into_iter().map(|(_, letter)| letter).collect()
+    let letters = store.list(&Filter::default(), None, usize::MAX).unwrap();
+    let open = letters.iter().filter(|l| l.status == Status::Open).count();
+    assert_eq!(open, store.count());
+    letters.into_iter().map(|l| l.letter).collect()
 }
 
 fn letters(numbers: impl IntoIterator<Item = u64>) -> Vec<DeadLetter> {
@@ -64,17 +69,17 @@ fn letters_come_back_whole_in_order_and_page_by_page() {
     let store = DeadLetters::open(Arc::new(RealFs), &dir, 1 << 20).unwrap();
     let (mut after, mut seen) = (None, Vec::new());
     loop {
-        let page = store.list(after, 7).unwrap();
-        let Some((last, _)) = page.last() else { break };
-        after = Some(*last);
-        seen.extend(page.into_iter().map(|(_, letter)| letter));
+        let page = store.list(&Filter::default(), after, 7).unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        seen.extend(page.into_iter().map(|l| l.letter));
     }
     assert_eq!(seen, letters(0..30));
     let id = store.id_of(&letter(7));
-    assert_eq!(store.get(id).unwrap(), letter(7));
+    assert_eq!(store.get(id).unwrap().letter, letter(7));
     assert_eq!(LetterId::parse(&id.to_string()), Some(id));
     assert_eq!(store.get(LetterId(1)).unwrap_err().kind, Kind::NotFound);
-    assert_eq!(store.list(Some(LetterId(1)), 1).unwrap_err().kind, Kind::NotFound);
+    assert_eq!(store.list(&Filter::default(), Some(LetterId(1)), 1).unwrap_err().kind, Kind::NotFound);
 }
 
 #[test]
@@ -135,8 +140,8 @@ fn one_call_that_does_not_fit_leaves_its_neighbours_alone() {
     let fs = SimFs::new();
     let store = DeadLetters::open(Arc::new(fs.clone()), dir(), 1_000).unwrap();
     let request = |numbers: Vec<u64>| {
-        let letters = letters(numbers).into_iter().map(|l| (store.id_of(&l), l)).collect();
-        Arc::new(Request { letters, outcome: Mutex::default() })
+        let changes = letters(numbers).into_iter().map(|l| (store.id_of(&l), Change::Letter(l))).collect();
+        Arc::new(Request { changes, outcome: Mutex::default() })
     };
     let requests = [request(vec![1]), request((1..50).collect()), request(vec![2, 1])];
     store.write(&mut store.state.lock(), &requests);

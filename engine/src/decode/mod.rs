@@ -151,10 +151,27 @@ pub fn decode(body: &Bytes, format: InputFormat, ctx: &DecodeContext) -> Result<
 
 const MAX_BODY_BYTES: usize = 1 << 30;
 
+/// Reads one event that was refused before and has been changed since, or not: all of `event` is its text, whatever it
+/// looks like. Without an `event_id` it gets the one `original` would have got, so that its id is the same however it
+/// is changed.
+///
+/// # Errors
+///
+/// Only what is ours to fix: a text that is no event is a rejected one.
+pub fn decode_one(event: &Bytes, original: &Bytes, ctx: &DecodeContext) -> Result<Decoded> {
+    let mut sink = Sink::new(event, ctx);
+    sink.content = Some(original);
+    sink.event(0..event.len())?;
+    let batch = sink.builders.finish(ctx.received_at)?;
+    Ok(Decoded { batch, rows: sink.rows, rejected: sink.rejected, total: sink.total })
+}
+
 /// Takes the events of one body, one after the other.
 struct Sink<'b> {
     body: &'b Bytes,
     ctx: &'b DecodeContext,
+    /// What a missing id is derived from, when that is not the event's own text.
+    content: Option<&'b [u8]>,
     /// Whether the body as a whole is UTF-8, so that its parts need no look.
     text: Option<&'b str>,
     latest: Micros,
@@ -172,6 +189,7 @@ impl<'b> Sink<'b> {
         Self {
             body,
             ctx,
+            content: None,
             text: std::str::from_utf8(body).ok(),
             latest: ctx.latest(),
             reader: ObjectReader::default(),
@@ -233,7 +251,7 @@ impl<'b> Sink<'b> {
         let ObjectReader { row, page_url, .. } = &mut self.reader;
         validate::validate(row, &self.ctx.limits, self.latest)?;
         self.ctx.deriver.fill(row, page_url.as_deref(), &self.ctx.limits);
-        identify(row, event);
+        identify(row, self.content.unwrap_or(event.as_bytes()));
         self.builders.append(row).ok_or_else(|| Reject::event(code::MISSING_FIELD, "a required field is missing"))
     }
 
@@ -280,9 +298,9 @@ impl<'b> Sink<'b> {
 }
 
 /// Gives an event without an id one that its content determines.
-fn identify(row: &mut Row<'_>, event: &str) {
+fn identify(row: &mut Row<'_>, event: &[u8]) {
     if row.text[text::EVENT_ID].is_none() {
-        let hash = SipHasher24::new_with_key(&CONTENT_KEY).hash(event.as_bytes());
+        let hash = SipHasher24::new_with_key(&CONTENT_KEY).hash(event);
         row.text[text::EVENT_ID] = Some(Cow::Owned(format!("c_{:032x}", hash.as_u128())));
     }
 }

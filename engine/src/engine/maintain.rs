@@ -221,6 +221,9 @@ impl Engine {
         if let Err(e) = self.vacuum().await {
             tracing::warn!(error = %e, "vacuum failed; it is tried again later");
         }
+        if let Err(e) = self.retain_letters().await {
+            tracing::warn!(error = %e, "tidying dead letters failed; it is tried again later");
+        }
     }
 
     /// Stops background work, flushes, and leaves a clean mark in the log. Where the lake is out of reach the rows

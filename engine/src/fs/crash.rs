@@ -23,6 +23,10 @@ enum Moment {
     BeforeCommit,
     /// The Delta commit is durable and the log is not yet truncated.
     BeforeTruncate,
+    /// Dead letters, or what became of them, are written and not yet synced.
+    LettersWritten,
+    /// They are synced.
+    LettersSynced,
 }
 
 impl Moment {
@@ -37,6 +41,8 @@ impl Moment {
                     && path.extension().is_some_and(|e| e == "json")
             }
             Self::BeforeTruncate => (when, op) == (When::Before, Op::Remove) && within("wal"),
+            Self::LettersWritten => (when, op) == (When::Before, Op::Sync) && within("dead_letters"),
+            Self::LettersSynced => (when, op) == (When::After, Op::Sync) && within("dead_letters"),
         }
     }
 }
@@ -59,8 +65,11 @@ impl FromStr for CrashAt {
             "log-sync-fails" => Moment::LogSyncFails,
             "before-commit" => Moment::BeforeCommit,
             "before-truncate" => Moment::BeforeTruncate,
+            "letters-written" => Moment::LettersWritten,
+            "letters-synced" => Moment::LettersSynced,
             _ => {
-                let known = "log-written, log-synced, log-sync-fails, before-commit or before-truncate";
+                let known = "log-written, log-synced, log-sync-fails, before-commit, before-truncate, letters-written \
+                             or letters-synced";
                 return Err(format!("'{name}' is not a moment: use {known}"));
             }
         };

@@ -205,7 +205,7 @@ fn from_plan(message: &str) -> Error {
         return Error::invalid("unknown_function", format!("there is no table function {name}"));
     }
     if let Some(name) = between(&message, "table '", "' not found") {
-        return unknown_table(name, None, [super::events::TABLE]);
+        return unknown_table(name, None, [super::events::TABLE, super::dead_letters::TABLE]);
     }
     let typed = ["coerc", "type", "Signature", "signature", "cast", "Cast", "argument"];
     if typed.iter().any(|word| message.contains(word)) {

@@ -9,6 +9,7 @@
 //! spill (`session`), time, concurrency (`limits`). A panic in an operator costs its query only.
 
 mod concat;
+mod dead_letters;
 mod errors;
 mod events;
 mod functions;
@@ -21,8 +22,10 @@ mod prune;
 mod run;
 mod runtime;
 mod session;
+mod shop;
 mod shortcut;
 mod stats;
+mod views;
 pub mod encode;
 
 use std::collections::BTreeMap;
@@ -34,11 +37,14 @@ use datafusion::execution::SessionState;
 use object_store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
+pub use dead_letters::{COLUMNS as DEAD_LETTER_COLUMNS, TABLE as DEAD_LETTERS};
 pub use events::{ScanFile, TABLE, TableState};
 pub use run::{Freshness, QueryOutput, QueryStream};
+pub use shop::{Shop, time_zone};
 pub use stats::QueryStats;
 
 use crate::clock::Clock;
+use crate::dead_letters::DeadLetters;
 use crate::error::{Error, Kind, Result};
 use guard::TextLimits;
 use limits::Admission;
@@ -50,6 +56,8 @@ pub type StateSource = Arc<dyn Fn() -> Result<Arc<TableState>> + Send + Sync>;
 /// The limits of queries and what they may use.
 #[derive(Debug, Clone)]
 pub struct QueryConfig {
+    /// Its days and its currency.
+    pub shop: Shop,
     /// Threads that plan and run queries; also how many parts a large query is split into.
     pub threads: usize,
     /// Memory all queries together may hold in operators. The process takes up to about three times as much.
@@ -76,6 +84,7 @@ impl Default for QueryConfig {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
+            shop: Shop::default(),
             threads,
             memory_bytes: 512 << 20,
             spill_bytes: 4 << 30,
@@ -148,6 +157,15 @@ impl QueryEngine {
             admission: Arc::new(admission),
             runtime: parking_lot::Mutex::new(runtime),
         })
+    }
+
+    /// Adds the table `dead_letters` over a store.
+    ///
+    /// # Errors
+    /// None that is expected.
+    pub fn with_dead_letters(self, store: Arc<DeadLetters>) -> Result<Self> {
+        session::add_table(&self.template, dead_letters::TABLE, Arc::new(dead_letters::LettersTable::new(store)))?;
+        Ok(self)
     }
 
     /// Plans a query and starts it. Rows come through the output's stream; dropping that cancels the query.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-    SchemaProvider,
+    SchemaProvider, TableProvider,
 };
-use datafusion::common::{Result as DfResult, not_impl_err, plan_err};
+use datafusion::common::{Result as DfResult, TableReference, not_impl_err, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateDefaults;
@@ -22,7 +22,7 @@ use object_store::ObjectStore;
 use url::Url;
 
 use super::events::EventsTable;
-use super::{QueryConfig, concat, errors, functions, like, order, shortcut};
+use super::{QueryConfig, concat, errors, functions, like, order, shortcut, views};
 use crate::error::{Error, Result};
 
 /// The catalog tables stand in.
@@ -130,27 +130,40 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
 
 /// Builds the template every query's session is cloned from.
 pub(super) fn template(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> Result<SessionState> {
-    let tables = MemorySchemaProvider::new();
+    let tables = Arc::new(MemorySchemaProvider::new());
     let catalog = MemoryCatalogProvider::new();
     let catalogs = MemoryCatalogProviderList::new();
     tables
         .register_table(super::events::TABLE.to_owned(), Arc::new(EventsTable::new()))
-        .and_then(|_| catalog.register_schema(SCHEMA, Arc::new(tables)))
+        .and_then(|_| catalog.register_schema(SCHEMA, Arc::clone(&tables) as _))
         .map_err(errors::from_datafusion)?;
     catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
     let mut planners = SessionStateDefaults::default_expr_planners();
     planners.insert(0, Arc::new(concat::ConcatPlanner::new()));
-    Ok(SessionStateBuilder::new()
+    let mut scalar = functions::scalar();
+    scalar.extend(config.shop.functions());
+    let session = SessionStateBuilder::new()
         .with_session_id(CATALOG.to_owned())
         .with_config(session_config(config.threads))
         .with_runtime_env(runtime_env(config, store)?)
         .with_catalog_list(Arc::new(catalogs))
         .with_expr_planners(planners)
-        .with_scalar_functions(functions::scalar())
+        .with_scalar_functions(scalar)
         .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_table_function_list(functions::table())
         .with_physical_optimizer_rules(physical_rules())
-        .build())
+        .build();
+    views::register(&session, tables.as_ref())?;
+    Ok(session)
+}
+
+/// Adds a table that brings its rows itself to the template and all sessions cloned from it.
+pub(super) fn add_table(template: &SessionState, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+    template
+        .schema_for_ref(TableReference::bare(name))
+        .and_then(|schema| schema.register_table(name.to_owned(), table))
+        .map(drop)
+        .map_err(errors::from_datafusion)
 }

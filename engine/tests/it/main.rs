@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
+mod dead_letters;
+mod hot;
 mod model;
 mod power_loss;
 mod races;

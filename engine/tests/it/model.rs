@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tideline_engine::fs::sim::SimFs;
 
-use crate::support::{Event, MARCH_MS, ingest, open, stored};
+use crate::support::{Event, MARCH_MS, cases, ingest, open, stored};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -87,7 +87,7 @@ async fn run(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn sql_always_equals_the_model(steps in prop::collection::vec(step(), 1..24)) {

@@ -9,6 +9,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use bytes::Bytes;
 use futures::TryStreamExt;
+use proptest::prelude::ProptestConfig;
 use tideline_engine::clock::{Clock, ManualClock};
 use tideline_engine::decode::InputFormat;
 use tideline_engine::engine::{Ack, Engine, EngineConfig, Receipt};
@@ -42,6 +43,13 @@ impl Event {
 
 pub fn ndjson(events: &[Event]) -> Bytes {
     events.iter().map(|e| e.json() + "\n").collect::<String>().into()
+}
+
+/// As many cases as `PROPTEST_CASES` asks for, else so many.
+pub fn cases(usual: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    // 256 is what proptest says when nobody asks.
+    if asked.cases == 256 { ProptestConfig { cases: usual, ..asked } } else { asked }
 }
 
 /// An engine for tests: small limits, no background work of its own.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 use tideline_engine::clock::SystemClock;
-use tideline_engine::dead_letters::DeadLetters;
+use tideline_engine::dead_letters::{self, DeadLetters};
 use tideline_engine::error::{Error, Kind, Result};
 use tideline_engine::event::{NodeId, Seq};
 use tideline_engine::fs::Fs;
@@ -24,7 +24,7 @@ use super::load::grouped;
 /// What `tideline check --help` begins with.
 pub const ABOUT: &str = "Reads everything in a data folder and says whether it is whole: its identity, the write-ahead log \
     frame by frame, every file of the lake, the store of refused events. It changes nothing.\n\n\
-    With --repair, damage in the log is set aside: the first damaged byte and everything after it move into files \
+    With --repair, damage in the log (and in the refused events, of which all that is readable is kept) is set aside: the first damaged byte and everything after it move into files \
     called damaged-… beside the log, which then opens again. Nothing is deleted, and what is missing from then on \
     is named. Keep a copy of the folder first. No server may be using it.";
 
@@ -72,8 +72,13 @@ struct LakeFindings {
 
 #[derive(Debug, Serialize)]
 struct LetterFindings {
+    /// Open ones.
     count: u64,
+    replayed: u64,
+    dropped: u64,
     bytes: u64,
+    /// Damaged files that a repair set aside; what could be read of them is kept.
+    set_aside: Vec<PathBuf>,
 }
 
 /// Checks the folder.
@@ -111,12 +116,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         }
     };
     check_log(fs.as_ref(), &dir.join("wal"), covered, args.repair, &mut findings)?;
-    match DeadLetters::open(fs, &dir.join("dead_letters"), config.dead_letters.max_bytes.0) {
-        Ok(letters) => {
-            findings.dead_letters = Some(LetterFindings { count: letters.count() as u64, bytes: letters.bytes() });
-        }
-        Err(error) => findings.problems.push(error.to_string()),
-    }
+    check_letters(fs, &dir.join("dead_letters"), config.dead_letters.max_bytes.0, args.repair, &mut findings);
     report(args, &findings)?;
     Ok(if findings.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -189,6 +189,31 @@ fn check_log(fs: &dyn Fs, wal: &Path, covered: Option<Seq>, repair: bool, findin
     Ok(())
 }
 
+fn check_letters(fs: Arc<dyn Fs>, dir: &Path, max_bytes: u64, repair: bool, findings: &mut Findings) {
+    let open = || DeadLetters::open(Arc::clone(&fs), dir, max_bytes);
+    let (mut opened, mut set_aside) = (open(), Vec::new());
+    if repair && opened.as_ref().is_err_and(|e| e.kind == Kind::Corrupt) {
+        opened = dead_letters::repair(fs.as_ref(), dir).and_then(|files| {
+            set_aside = files;
+            open()
+        });
+        findings.repaired |= opened.is_ok();
+    }
+    match opened {
+        Ok(letters) => {
+            let status = letters.status();
+            findings.dead_letters = Some(LetterFindings {
+                count: status.open as u64,
+                replayed: status.replayed as u64,
+                dropped: status.dropped as u64,
+                bytes: status.bytes,
+                set_aside,
+            });
+        }
+        Err(error) => findings.problems.push(error.to_string()),
+    }
+}
+
 fn report(args: &CheckArgs, findings: &Findings) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -224,7 +249,12 @@ fn report(args: &CheckArgs, findings: &Findings) -> Result<()> {
         }
     }
     if let Some(letters) = &findings.dead_letters {
-        writeln!(out, "dead letters  {} events, {} bytes", grouped(letters.count), grouped(letters.bytes))?;
+        let (open, bytes) = (grouped(letters.count), grouped(letters.bytes));
+        let (replayed, dropped) = (grouped(letters.replayed), grouped(letters.dropped));
+        writeln!(out, "dead letters  {open} open, {replayed} replayed, {dropped} dropped, {bytes} bytes")?;
+        for file in &letters.set_aside {
+            writeln!(out, "set aside     {}", file.display())?;
+        }
     }
     report_repair(&mut out, findings)?;
     for problem in &findings.problems {

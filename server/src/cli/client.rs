@@ -181,6 +181,12 @@ impl Client {
         request.call().map(Answer::new).map_err(|e| self.unreachable(&e))
     }
 
+    /// `DELETE`.
+    pub fn delete(&self, path: &str) -> Result<Answer> {
+        let request = self.agent.delete(format!("{}{path}", self.url));
+        request.call().map(Answer::new).map_err(|e| self.unreachable(&e))
+    }
+
     /// `POST` without a body.
     pub fn post_empty(&self, path: &str) -> Result<Answer> {
         let request = self.agent.post(format!("{}{path}", self.url));

@@ -192,7 +192,8 @@ fn query(columns: &str, start: Option<&str>, end: Option<&str>) -> Result<String
     Ok(format!("select {columns} from events{filter} order by event_ts desc"))
 }
 
-fn time(flag: &str, text: &str) -> Result<DateTime<Utc>> {
+/// Reads a time as people write it; `flag` is what it is called in the error.
+pub fn time(flag: &str, text: &str) -> Result<DateTime<Utc>> {
     let naive = || {
         let formats = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
         formats.iter().find_map(|f| NaiveDateTime::parse_from_str(text, f).ok())

@@ -42,7 +42,7 @@ pub enum What {
     Flush,
     /// Merge small files of a day into larger ones
     Compact,
-    /// Drop days older than lake.retention_days
+    /// Drop days older than lake.retention_days, and dead letters older than dead_letters.retention_days
     Retain,
     /// Delete files that have not been part of the table for lake.vacuum_after
     Vacuum,
@@ -86,7 +86,10 @@ fn in_folder(folder: &Folder, what: What) -> Result<Value> {
     match what {
         What::Flush => folder.wait(engine.flush()).and_then(|r| value(&r)),
         What::Compact => folder.wait(engine.compact()).and_then(|r| value(&r)),
-        What::Retain => Ok(json!({ "files_removed": folder.wait(engine.retain())? })),
+        What::Retain => {
+            let (files, letters) = (folder.wait(engine.retain())?, folder.wait(engine.retain_letters())?);
+            Ok(json!({ "files_removed": files, "dead_letters_expired": letters.expired }))
+        }
         What::Vacuum => {
             let vacuumed = folder.wait(engine.vacuum())?;
             Ok(json!({ "files_deleted": vacuumed.files, "bytes_deleted": vacuumed.bytes }))
@@ -103,7 +106,10 @@ fn sentence(what: What, report: &Value) -> String {
     match what {
         What::Flush => format!("moved {} rows; the lake is at version {}", number("rows"), number("lake_version")),
         What::Compact => format!("{} files, {} before", number("files_after"), number("files_before")),
-        What::Retain => format!("dropped {} files of old days", number("files_removed")),
+        What::Retain => {
+            let (files, letters) = (number("files_removed"), number("dead_letters_expired"));
+            format!("dropped {files} files of old days and {letters} old dead letters")
+        }
         What::Vacuum => format!("deleted {} files", number("files_deleted")),
     }
 }

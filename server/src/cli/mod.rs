@@ -4,6 +4,7 @@
 pub mod check;
 pub mod client;
 pub mod config;
+pub mod dead_letters;
 pub mod demo;
 pub mod export;
 pub mod folder;
@@ -71,6 +72,9 @@ pub enum Command {
     /// Flush, compact, retain or vacuum now
     #[command(long_about = maintain::ABOUT)]
     Maintain(maintain::MaintainArgs),
+    /// List, show, replay or drop events that were not accepted
+    #[command(long_about = dead_letters::ABOUT)]
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Print every setting, its value and where it came from
     Config(config::ConfigArgs),
 }
@@ -132,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Maintain(args) => maintain::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Config(args) => config::run(&args),
     };
     match outcome {
@@ -144,7 +149,16 @@ pub fn main() -> ExitCode {
 }
 
 fn is_usage(error: &Error) -> bool {
-    matches!(error.code, "invalid_config" | "unknown_setting" | "address_not_local" | "invalid_mapping" | "invalid_url")
+    matches!(
+        error.code,
+        "invalid_config"
+            | "unknown_setting"
+            | "address_not_local"
+            | "invalid_mapping"
+            | "invalid_parameter"
+            | "invalid_url"
+            | "missing_filter"
+    )
 }
 
 /// Prints an error the way every command does: what is wrong, then what to do.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tideline_engine::error::{Error, Result};
 use tideline_engine::event::COLUMNS;
 use tideline_engine::query::encode::Format;
+use tideline_engine::query::{DEAD_LETTER_COLUMNS, DEAD_LETTERS, TABLE};
 
 use super::client::TargetArgs;
 use super::print_error;
@@ -33,7 +34,8 @@ Statements end with a semicolon and may span lines.
 /// What `tideline sql --help` begins with.
 pub const ABOUT: &str = "Asks SQL of a running server, or of a data folder that no server is using.\n\n\
     With QUERY: runs it (or several, separated by semicolons). Without: reads statements from a terminal, with \
-    \\? for help, or from a pipe. SQL is read-only; the table is called events, and `\\d events` lists its columns.";
+    \\? for help, or from a pipe. SQL is read-only; the table is called events, and `\\d events` lists its columns. \
+    Events that were not accepted are in the table dead_letters.";
 
 /// Arguments of `tideline sql`.
 #[derive(Debug, Args)]
@@ -256,7 +258,7 @@ impl Shell {
         let schema = self.session.rows(&Ask::new(format!("select * from {} limit 0", quoted(name))))?.schema;
         let mut table = Table::of_texts(&["column", "type", "null", "meaning"]);
         for field in schema.fields() {
-            let doc = COLUMNS.iter().find(|c| name == "events" && c.name == field.name()).map_or("", |c| c.doc);
+            let doc = meaning(name, field.name());
             let null = if field.is_nullable() { "yes" } else { "no" };
             let kind = field.data_type().to_string();
             let kind = if kind.chars().count() > 40 { kind.chars().take_while(|c| *c != '(').collect() } else { kind };
@@ -320,6 +322,15 @@ impl Shell {
             writeln!(out, "({count} {unit}, {:.0} ms)", started.elapsed().as_secs_f64() * 1e3)?;
         }
         Ok(out.flush()?)
+    }
+}
+
+/// What a column means, where it is known.
+fn meaning(table: &str, column: &str) -> &'static str {
+    match table {
+        TABLE => COLUMNS.iter().find(|c| c.name == column).map_or("", |c| c.doc),
+        DEAD_LETTERS => DEAD_LETTER_COLUMNS.iter().find(|(name, _)| *name == column).map_or("", |(_, doc)| doc),
+        _ => "",
     }
 }
 

@@ -4,6 +4,7 @@ use tideline_engine::engine::EngineConfig;
 use tideline_engine::error::{Error, Result};
 use tideline_engine::fs::crash::CrashAt;
 use tideline_engine::lake::LakeConfig;
+use tideline_engine::query::{Shop, time_zone};
 
 use super::Config;
 
@@ -25,11 +26,15 @@ impl Config {
         self.lake(&mut engine.lake);
         engine.dedup_bytes = self.dedup.max_bytes.as_usize();
         engine.dead_letter_bytes = self.dead_letters.max_bytes.0;
+        let days = self.dead_letters.retention_days;
+        engine.dead_letter_days = (days > 0).then_some(days);
         engine.inflight_bytes = self.ingest.max_in_flight_bytes.as_usize();
         engine.max_wait = self.ingest.max_wait.0;
         engine.max_event_bytes = self.ingest.max_event_bytes.as_usize();
         engine.max_future = self.ingest.max_future.0;
         let query = &mut engine.query;
+        let time_zone = time_zone(&self.shop.time_zone).unwrap_or(query.shop.time_zone);
+        query.shop = Shop { time_zone, currency: self.shop.currency.clone() };
         if self.query.threads > 0 {
             query.threads = self.query.threads;
         }
@@ -83,6 +88,7 @@ mod tests {
             (ours.dedup_bytes, ours.dead_letter_bytes, ours.inflight_bytes, ours.max_event_bytes),
             (theirs.dedup_bytes, theirs.dead_letter_bytes, theirs.inflight_bytes, theirs.max_event_bytes)
         );
+        assert_eq!(ours.dead_letter_days, theirs.dead_letter_days);
         assert_eq!((ours.max_wait, ours.max_future), (theirs.max_wait, theirs.max_future));
     }
 }

@@ -28,6 +28,18 @@ impl Config {
         within("http.drain_timeout", h.drain_timeout, Period::secs(0), Period::secs(3_600))?;
         within("http.close_timeout", h.close_timeout, Period::secs(1), Period::secs(3_600))?;
         self.validate_storage()?;
+        if tideline_engine::query::time_zone(&self.shop.time_zone).is_none() {
+            let message = format!("`{}` is not a time zone", self.shop.time_zone);
+            return wrong("shop.time_zone", message, "use a name of the IANA database, like Europe/Berlin");
+        }
+        let currency = &self.shop.currency;
+        if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_uppercase()) {
+            return wrong(
+                "shop.currency",
+                format!("`{currency}` is not a currency"),
+                "write its ISO 4217 code, like EUR",
+            );
+        }
         let q = &self.query;
         within("query.threads", q.threads, 0, 1_024)?;
         within("query.memory_bytes", q.memory_bytes, ByteSize::mib(32), ByteSize::gib(4_096))?;
@@ -48,7 +60,7 @@ impl Config {
         within("ingest.max_decoded_bytes", i.max_decoded_bytes, ByteSize::kib(1), ByteSize::gib(2))?;
         within("ingest.max_ratio", i.max_ratio, 2, 100_000)?;
         within("ingest.max_wait", i.max_wait, Period::secs(0), Period::secs(60))?;
-        within("ingest.max_future", i.max_future, Period::secs(0), Period::secs(86_400))?;
+        within("ingest.max_future", i.max_future, Period::secs(0), Period::secs(300))?;
         at_least("ingest.max_decoded_bytes", i.max_decoded_bytes, "ingest.max_body_bytes", i.max_body_bytes)?;
         at_least("ingest.max_in_flight_bytes", i.max_in_flight_bytes, "ingest.max_decoded_bytes", i.max_decoded_bytes)?;
         within("wal.segment_bytes", self.wal.segment_bytes, ByteSize::kib(64), ByteSize::gib(4))?;
@@ -65,6 +77,7 @@ impl Config {
         within("lake.merge_zstd_level", self.lake.merge_zstd_level, 1, 22)?;
         within("lake.footer_bytes", self.lake.footer_bytes, ByteSize::mib(1), ByteSize::gib(16))?;
         within("lake.vacuum_after", self.lake.vacuum_after, Period::secs(0), Period::secs(3_650 * 86_400))?;
+        within("dead_letters.retention_days", self.dead_letters.retention_days, 0, 36_500)?;
         within("dead_letters.max_bytes", self.dead_letters.max_bytes, ByteSize::kib(64), ByteSize::gib(1_024))
     }
 }

@@ -14,7 +14,7 @@ use crate::app::AppState;
 use crate::error::Problem;
 
 /// Runs `work` on a task of its own: between a commit and its publication nothing may be dropped.
-async fn to_its_end<T, F>(state: AppState, work: impl FnOnce(Arc<Engine>) -> F) -> Result<Response, Problem>
+pub async fn to_its_end<T, F>(state: AppState, work: impl FnOnce(Arc<Engine>) -> F) -> Result<Response, Problem>
 where
     T: Serialize + Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
@@ -34,9 +34,13 @@ pub async fn compact(State(state): State<AppState>) -> Result<Response, Problem>
     to_its_end(state, |engine| async move { engine.compact().await }).await
 }
 
-/// Drops days older than the retention.
+/// Drops days, and dead letters, older than the retention.
 pub async fn retain(State(state): State<AppState>) -> Result<Response, Problem> {
-    to_its_end(state, |engine| async move { Ok(json!({ "files_removed": engine.retain().await? })) }).await
+    let work = |engine: Arc<Engine>| async move {
+        let (files, letters) = (engine.retain().await?, engine.retain_letters().await?);
+        Ok(json!({ "files_removed": files, "dead_letters_expired": letters.expired }))
+    };
+    to_its_end(state, work).await
 }
 
 /// Deletes files the table no longer names.

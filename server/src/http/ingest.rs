@@ -6,7 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use tideline_engine::decode::InputFormat;
-use tideline_engine::engine::Ack;
+use tideline_engine::engine::{Ack, Origin};
 
 use super::body::{self, Limits};
 use super::params::Params;
@@ -48,7 +48,8 @@ pub async fn events(
         stall: state.config.http.body_timeout.0,
     };
     let (bytes, _room) = body::read(&state, &headers, body, limits).await?;
-    let receipt = state.engine.ingest(bytes, format, SOURCE, ack).await?;
+    let origin = Origin { source: SOURCE, key: None };
+    let receipt = state.engine.ingest(bytes, format, origin, ack).await?;
     let status = if receipt.is_rejected() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::ACCEPTED };
     Ok(super::json(status, &receipt))
 }

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod body;
+pub mod dead_letters;
 pub mod guard;
 pub mod ingest;
 pub mod ops;
@@ -116,7 +117,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// Paths that exist, for suggestions.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 13] = [
     "/",
     "/events",
     "/ingest",
@@ -128,6 +129,8 @@ const PATHS: [&str; 11] = [
     "/admin/flush",
     "/admin/compact",
     "/admin/retain",
+    "/admin/dead-letters",
+    "/admin/dead-letters/replay",
 ];
 
 /// 404 for a path that is not there.

@@ -25,6 +25,7 @@ struct Health {
 struct Dependencies {
     wal: Dependency,
     lake: Dependency,
+    dead_letters: Dependency,
 }
 
 #[derive(Serialize)]
@@ -34,7 +35,20 @@ struct Dependency {
     message: Option<&'static str>,
 }
 
+/// How full the store of dead letters may be.
+const LETTERS_DEGRADED_AT: f64 = 0.9;
+
 const OK: Dependency = Dependency { status: "ok", message: None };
+
+/// Said before it hurts: a full store answers requests that hold a bad event with 503.
+fn letters(fullness: f64) -> Dependency {
+    if fullness < LETTERS_DEGRADED_AT {
+        return OK;
+    }
+    let message = "the store of rejected events is nearly full; requests with events to reject are refused when it is: \
+                   replay or drop dead letters, or raise dead_letters.max_bytes";
+    Dependency { status: "degraded", message: Some(message) }
+}
 
 impl Health {
     fn of(state: &AppState) -> Self {
@@ -52,13 +66,15 @@ impl Health {
                 message: Some("the last flush failed and is tried again; events are safe in the log"),
             },
         };
-        let status = match (wal.status, lake.status, state.is_draining()) {
+        let dead_letters = letters(engine.dead_letters.fullness);
+        let is_degraded = [&lake, &dead_letters].iter().any(|d| d.status == "degraded");
+        let status = match (wal.status, is_degraded, state.is_draining()) {
             ("failed", ..) => "failed",
             (.., true) => "stopping",
-            (_, "degraded", _) => "degraded",
+            (_, true, _) => "degraded",
             _ => "ok",
         };
-        Self { status, version: VERSION, dependencies: Dependencies { wal, lake }, engine }
+        Self { status, version: VERSION, dependencies: Dependencies { wal, lake, dead_letters }, engine }
     }
 
     fn takes_traffic(&self) -> bool {
@@ -109,7 +125,8 @@ pub async fn home(State(state): State<AppState>) -> Response {
          GET    /sql.json|.ndjson|.csv|.parquet|.arrow\n\
          DELETE /queries/{{id}}         stops a query, by its X-Query-Id\n\
          GET    /health, /health/live, /health/ready, /version\n\
-         POST   /admin/flush, /admin/compact, /admin/retain, /admin/vacuum\n"
+         POST   /admin/flush, /admin/compact, /admin/retain, /admin/vacuum\n\
+         GET    /admin/dead-letters    events that were not accepted; POST …/replay sends them again, DELETE drops them\n"
     );
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }

@@ -9,6 +9,7 @@ mod cli;
 mod connections;
 mod crash;
 mod data_files;
+mod dead_letters;
 mod hostile;
 mod limits;
 mod online_retail;

@@ -26,6 +26,12 @@ async fn lake_and_buffer_are_one_table() {
         ),
         ("SELECT count(*) AS n FROM events WHERE 1 = 0", r#"{"n":0}"#),
         ("SELECT count(*) AS n FROM events WHERE event_ts > now() - interval '1 hour'", r#"{"n":99}"#),
+        (
+            "SELECT count(*) AS n, sum(quantity) AS q FROM line_items WHERE event_type = 'purchase'",
+            r#"{"n":3010,"q":6020}"#,
+        ),
+        ("SELECT shop_day('2026-03-04T23:30:00Z') AS d, shop_currency() AS c", r#"{"d":"2026-03-04","c":"EUR"}"#),
+        ("SELECT count(*) AS n FROM events WHERE event_ts >= shop_midnight('2026-03-04')", r#"{"n":100}"#),
         ("SELECT now() AS n", r#"{"n":"2026-03-04T01:00:00.000Z"}"#),
         ("SELECT count(DISTINCT session_id) AS n FROM events WHERE event_date = '2026-03-04'", r#"{"n":17}"#),
     ] {

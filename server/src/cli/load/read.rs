@@ -336,14 +336,17 @@ fn read_mapped_lines(mut reader: Box<dyn BufRead>, mapping: &Mapping, mut batche
         }
         match serde_json::from_slice::<serde_json::Value>(&text) {
             Ok(object @ serde_json::Value::Object(_)) => {
-                let find = |name: &String| json_text(member(&object, name)?, mapping);
-                let row: Vec<_> = mapping.columns.iter().map(find).collect();
-                batcher.push_row(mapping, &row, line)?;
+                batcher.push_row(mapping, &mapped_row(&object, mapping), line)?;
             }
             Ok(_) => batcher.push_malformed(&lossy(&text), "not a JSON object".to_owned(), line)?,
             Err(e) => batcher.push_malformed(&lossy(&text), format!("not JSON: {e}"), line)?,
         }
     }
+}
+
+/// An object's values by the mapping's slots.
+pub fn mapped_row<'a>(object: &'a serde_json::Value, mapping: &Mapping) -> Vec<Option<Cow<'a, str>>> {
+    mapping.columns.iter().map(|name| json_text(member(object, name)?, mapping)).collect()
 }
 
 /// The member called `name`, or, with dots, the one inside another: `utm.source`.
