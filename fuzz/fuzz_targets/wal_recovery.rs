@@ -29,10 +29,11 @@ fn config() -> WalConfig {
 /// One group of events, positions from `first`.
 fn group(first: u64) -> RecordBatch {
     let lines: String = (first..first + ROWS)
-        .map(|n| format!("{{\"event_type\":\"page_view\",\"event_ts\":{},\"event_id\":\"e{n}\"}}\n", 1_780_000_000_000 + n))
+        .map(|n| format!("{{\"event_type\":\"purchase\",\"event_ts\":{},\"event_id\":\"e{n}\",\"order_id\":\"{n}\",\"price\":\"1.50\"}}\n", 1_780_000_000_000 + n))
         .collect();
     let ctx = DecodeContext::new(1_780_000_000_000_000, Arc::new(Deriver::default()));
-    let decoded = decode(&Bytes::from(lines), InputFormat::Json, &ctx).expect("sound events");
+    let decoded = decode(&Bytes::from(lines), InputFormat::Json, &ctx).expect("a body");
+    assert!(decoded.rejected.is_empty(), "{:?}", decoded.rejected);
     let mut columns: Vec<ArrayRef> = decoded.batch.columns().to_vec();
     columns.insert(index::SEQ, Arc::new(Int64Array::from_iter_values((first..first + ROWS).map(|n| n as i64))));
     columns.insert(index::NODE, Arc::new(StringArray::from(vec!["0a1b2c3d"; ROWS as usize])));
