@@ -19,7 +19,7 @@ BENCH_FLAGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: ## check that the tools are there, and say what is missing
+setup: ## check that the tools are there, and say what is missing (redis-server is installed, as root)
 	@scripts/setup.sh
 
 demo: ## build Tideline and try it on sample shop traffic

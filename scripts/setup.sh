@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks that the tools this project needs are there, and says what to do where one is missing. Installs nothing:
-# `make` itself makes the Python environments it needs from pinned requirements.
+# Checks that the tools this project needs are there, and says what to do where one is missing. The one thing it
+# installs is redis-server, from Debian's packages and only as root: the tests start real ones. `make` itself makes the
+# Python environments it needs from pinned requirements.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,6 +35,18 @@ if ! command -v python3 > /dev/null; then
 else
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || need "Python 3.11" "client checks" "a newer python3"
   python3 -c 'import ensurepip' 2> /dev/null || need "python3-venv" "client checks" "apt-get install python3-venv"
+fi
+if ! command -v redis-server > /dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
+  echo "installing redis-server, which the tests start"
+  # RUNLEVEL=1 keeps the package from starting a server of its own.
+  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    redis-server; } > /dev/null || true
+fi
+if ! command -v redis-server > /dev/null; then
+  need "redis-server" "tests of shared windows and limits" "apt-get install redis-server"
+else
+  found=$(redis-server --version | sed -n 's/.* v=\([0-9]*\).*/\1/p')
+  [ "${found:-0}" -ge 7 ] || need "redis-server 7" "found version ${found:-unknown}" "a newer redis-server"
 fi
 
 if [ "$missing" -ne 0 ]; then

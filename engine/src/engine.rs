@@ -1,10 +1,11 @@
 //! The engine: opens and recovers a data folder, takes events, answers queries, and closes. The only wiring.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::AsArray as _;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,6 +39,7 @@ use table::TableStates;
 
 pub use letters::{Fix, Fixed, Replay, ReplayError, ReplayReport};
 pub use maintain::{CloseReport, CompactReport, FlushReport, MaintainConfig};
+pub use open::{FolderLock, lock as lock_folder};
 
 /// Bodies up to this size are decoded where they arrive; larger ones on a thread of their own.
 const DECODE_INLINE_BYTES: usize = 512 << 10;
@@ -193,6 +195,34 @@ impl Receipt {
     }
 }
 
+/// A request's events, decoded and not yet stored; dropping it forgets them.
+#[derive(Debug)]
+pub struct Received {
+    decoded: Decoded,
+    keys: Vec<Key>,
+    /// When the request's body was there.
+    arrived: Instant,
+    /// Its share of [`EngineConfig::inflight_bytes`].
+    _room: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Received {
+    /// How many events the body held, acceptable or not.
+    pub fn events(&self) -> usize {
+        self.decoded.total
+    }
+
+    /// How many acceptable events each known user has.
+    pub fn events_per_user(&self) -> BTreeMap<&str, u64> {
+        let mut counts = BTreeMap::new();
+        let users = self.decoded.batch.column_by_name("user_id").and_then(|c| c.as_string_opt::<i32>());
+        for user in users.into_iter().flatten().flatten() {
+            *counts.entry(user).or_default() += 1;
+        }
+        counts
+    }
+}
+
 /// How the engine is, for health checks and operators.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
@@ -260,7 +290,7 @@ pub struct Engine {
     stop: tokio_util::sync::CancellationToken,
     background: parking_lot::Mutex<Option<tokio::runtime::Runtime>>,
     /// Held while the engine lives.
-    _lock: open::FolderLock,
+    _lock: FolderLock,
 }
 
 impl Engine {
@@ -329,9 +359,29 @@ impl Engine {
         origin: impl Into<Origin<'a>>,
         ack: Ack,
     ) -> Result<Receipt> {
-        let (origin, arrived) = (origin.into(), Instant::now());
-        let _room = self.admit(body.len()).await?;
+        let received = self.receive(body, format).await?;
+        self.keep(received, origin, ack).await
+    }
+
+    /// The first half of [`Engine::ingest`]: decodes, and stores nothing. What it returns says how many events there
+    /// are, so that a caller can still refuse them all.
+    ///
+    /// # Errors
+    /// `Invalid` when the body cannot be read at all, `TooLarge`, `Busy` when the engine is full.
+    pub async fn receive(&self, body: Bytes, format: InputFormat) -> Result<Received> {
+        let arrived = Instant::now();
+        let room = self.admit(body.len()).await?;
         let (decoded, keys) = self.decode(body, format).await?;
+        Ok(Received { decoded, keys, arrived, _room: room })
+    }
+
+    /// The second half of [`Engine::ingest`].
+    ///
+    /// # Errors
+    /// `Busy` when the engine is stopping or the store of dead letters is full.
+    pub async fn keep<'a>(&self, received: Received, origin: impl Into<Origin<'a>>, ack: Ack) -> Result<Receipt> {
+        let origin = origin.into();
+        let Received { decoded, keys, arrived, _room } = received;
         let (stored, letters) =
             tokio::join!(self.store(&decoded.batch, keys, arrived), self.keep_rejected(&decoded.rejected, origin),);
         // Both must hold before the answer; a dead letter that could not be kept is an answer that cannot be given.

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::routing::{any, delete, get, post};
+use axum::http::Uri;
 use tideline_engine::engine::Engine;
 use tideline_engine::query::encode::Format;
 use tokio::sync::Semaphore;
 
+use crate::auth::Auth;
+use crate::auth::keys::KeyStore;
+use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
-use crate::http::{self, admin, dead_letters, ingest, ops, sql};
+use crate::http::{self, admin, cors, dead_letters, ingest, keys, ops, session, sql};
+use crate::rate_limit::RateLimiter;
+use crate::routes::Access::{AnyKey, Anyone, Needs, Public};
+use crate::routes::{Route, Routes};
 
 /// What handlers share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,6 +28,10 @@ pub struct AppState {
     pub config: Arc<Config>,
     /// The address the server listens on: what `Host` may name besides loopback.
     pub listen: SocketAddr,
+    /// Keys and sessions.
+    pub auth: Arc<Auth>,
+    /// What each client may do in a window of time.
+    pub limits: Arc<RateLimiter>,
     /// Room for request bodies, in KiB.
     pub body_room: Arc<Semaphore>,
     /// The data folder as errors might name it.
@@ -30,12 +40,16 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Over an open engine.
-    pub fn new(engine: Arc<Engine>, config: Arc<Config>, listen: SocketAddr) -> Self {
+    /// Over an open engine and the keys of its folder.
+    pub fn new(engine: Arc<Engine>, config: Arc<Config>, listen: SocketAddr, keys: Arc<KeyStore>) -> Self {
         let room_kib = config.ingest.max_in_flight_bytes.as_usize().div_ceil(1 << 10).min(Semaphore::MAX_PERMITS);
+        let clock = Arc::clone(engine.clock());
+        let limits = RateLimiter::new(&config.rate_limit, config.redis_url.expose(), Arc::clone(&clock));
         Self {
             engine,
             listen,
+            auth: Arc::new(Auth::new(keys, &config.session, clock)),
+            limits: Arc::new(limits),
             body_room: Arc::new(Semaphore::new(room_kib)),
             data_dir: config.data_dir.to_string_lossy().into(),
             config,
@@ -54,32 +68,59 @@ impl AppState {
     }
 }
 
+/// Every route with who may use it: the one place that says so.
+fn declared(state: AppState) -> Routes {
+    let mut routes = Routes::new(state)
+        .get("/", Anyone, ops::home)
+        .post("/events", Needs(Ingest), ingest::events)
+        .post("/ingest", Needs(Ingest), ingest::events)
+        .get("/sql", Needs(Read), sql::get)
+        .post("/sql", Needs(Read), sql::post)
+        .delete("/queries/{id}", Needs(Read), sql::cancel)
+        .get("/health", Public, ops::health)
+        .get("/health/live", Public, ops::live)
+        .get("/health/ready", Public, ops::ready)
+        .get("/version", Public, ops::version)
+        .post("/session", Anyone, session::begin)
+        .get("/session", AnyKey, session::show)
+        .delete("/session", Anyone, session::end)
+        .get("/admin/keys", Needs(Admin), keys::list)
+        .post("/admin/keys", Needs(Admin), keys::create)
+        .delete("/admin/keys/{id}", Needs(Admin), keys::revoke)
+        .post("/admin/flush", Needs(Admin), admin::flush)
+        .post("/admin/compact", Needs(Admin), admin::compact)
+        .post("/admin/retain", Needs(Admin), admin::retain)
+        .post("/admin/vacuum", Needs(Admin), admin::vacuum)
+        .get("/admin/dead-letters", Needs(Admin), dead_letters::list)
+        .delete("/admin/dead-letters", Needs(Admin), dead_letters::drop)
+        .post("/admin/dead-letters/replay", Needs(Admin), dead_letters::replay)
+        .get("/admin/dead-letters/{id}", Needs(Admin), dead_letters::show);
+    for format in Format::ALL {
+        let path = format!("/sql.{}", format.name());
+        routes = routes.get(&path, Needs(Read), sql::get).post(&path, Needs(Read), sql::post);
+    }
+    routes.any("/sql.{*other}", Needs(Read), sql::unknown_suffix)
+}
+
+/// Every route of the server, as it was declared.
+pub fn route_table(state: AppState) -> Vec<Route> {
+    declared(state).finish().1
+}
+
 /// Every path of the server.
 pub fn router(state: AppState) -> Router {
-    let mut router = Router::new()
-        .route("/", get(ops::home))
-        .route("/events", post(ingest::events))
-        .route("/ingest", post(ingest::events))
-        .route("/sql", get(sql::get).post(sql::post))
-        .route("/queries/{id}", delete(sql::cancel))
-        .route("/health", get(ops::health))
-        .route("/health/live", get(ops::live))
-        .route("/health/ready", get(ops::ready))
-        .route("/version", get(ops::version))
-        .route("/admin/flush", post(admin::flush))
-        .route("/admin/compact", post(admin::compact))
-        .route("/admin/retain", post(admin::retain))
-        .route("/admin/vacuum", post(admin::vacuum))
-        .route("/admin/dead-letters", get(dead_letters::list).delete(dead_letters::drop))
-        .route("/admin/dead-letters/replay", post(dead_letters::replay))
-        .route("/admin/dead-letters/{id}", get(dead_letters::show));
-    for format in Format::ALL {
-        router = router.route(&format!("/sql.{}", format.name()), get(sql::get).post(sql::post));
+    let (router, table) = declared(state.clone()).finish();
+    let paths: Arc<[String]> = table.into_iter().map(|route| route.path).collect();
+    let mut router = router
+        .fallback(move |uri: Uri| {
+            let problem = http::not_found(&uri, &paths);
+            async { problem }
+        })
+        .method_not_allowed_fallback(http::method_not_allowed);
+    if let Some(cors) = cors::layer(&state.config.http) {
+        router = router.layer(cors);
     }
     router
-        .route("/sql.{*other}", any(sql::unknown_suffix))
-        .fallback(http::not_found)
-        .method_not_allowed_fallback(http::method_not_allowed)
         .layer(axum::extract::DefaultBodyLimit::disable())
         .layer(axum::middleware::from_fn_with_state(state.clone(), http::frame))
         .with_state(state)

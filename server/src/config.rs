@@ -7,17 +7,20 @@
 
 pub mod engine;
 pub mod load;
+pub mod net;
 pub mod show;
 pub mod units;
 mod validate;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use load::{Layers, Loaded, Origin};
-pub use units::{ByteSize, Period, Secret};
+pub use net::Net;
+pub use units::{ByteSize, List, Period, Secret};
 
 /// What is known about a setting besides its value.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +59,7 @@ macro_rules! kinds {
 kinds! {
     bool => "true/false", u32 => "number", usize => "number", String => "text", PathBuf => "path",
     ByteSize => "size", Period => "time", Secret => "secret", LogFormat => "text/json",
+    List<String> => "list", List<Net> => "addresses",
 }
 
 /// Declares one table of settings: the struct, its defaults, and the documentation from the very same lines.
@@ -100,11 +104,13 @@ settings! {
         listen: String = "127.0.0.1:8080".to_owned(),
         /// Folder that holds everything Tideline keeps: log, lake, dead letters, spill files.
         data_dir: PathBuf = PathBuf::from("tideline-data"),
-        /// `redis://…` for shared live windows. Accepted, and not used by this version.
+        /// `redis://…` for what several servers share: rate limits.
         redis_url: Secret = Secret::default(),
         /// For tests only: ends the process at a moment of the data path, like `log-synced:3`.
         crash_at: String = String::new(),
         ..http: Http,
+        ..session: Session,
+        ..rate_limit: RateLimit,
         ..ingest: Ingest,
         ..wal: Wal,
         ..dedup: Dedup,
@@ -133,10 +139,44 @@ settings! {
         idle_timeout: Period = Period::secs(75),
         /// Longest path and query accepted, in bytes.
         max_uri_bytes: ByteSize = ByteSize::kib(72),
+        /// Web pages that may talk to this server from a browser, like `https://shop.example`; `*` is any, with keys.
+        cors_origins: List<String> = List::default(),
+        /// Proxies in front whose X-Forwarded-For is believed, like `10.0.0.0/8`.
+        trusted_proxies: List<Net> = List::default(),
         /// On shutdown: how long running requests may take to finish.
         drain_timeout: Period = Period::secs(8),
         /// On shutdown: how long the last flush may take; then the write-ahead log keeps what is left.
         close_timeout: Period = Period::secs(18),
+    }
+}
+
+settings! {
+    /// Sessions of the page, for which a browser exchanges a key.
+    "session" Session {
+        /// How long a session lasts.
+        lifetime: Period = Period::secs(12 * 3_600),
+        /// Sessions at once; a further one ends the oldest.
+        max_sessions: usize = 10_000,
+        /// Whether browsers send the cookie over TLS only: for servers behind a TLS proxy.
+        secure_cookie: bool = false,
+    }
+}
+
+settings! {
+    /// What one client may do in a sliding window of time. 0 is no limit.
+    "rate_limit" RateLimit {
+        /// Length of the window.
+        window: Period = Period::secs(60),
+        /// Requests of one key, or of one address without a key, in a window.
+        requests: u32 = 0,
+        /// Events of one key, or of one address without a key, in a window.
+        events: u32 = 0,
+        /// Events with the same user_id, whoever sends them, in a window.
+        user_events: u32 = 0,
+        /// How long a request waits for Redis before this server's own count decides.
+        redis_timeout: Period = Period(Duration::from_millis(50)),
+        /// Keys, addresses and users this server remembers at once; beyond it the longest silent are forgotten.
+        max_callers: usize = 20_000,
     }
 }
 

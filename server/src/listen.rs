@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::config::Http;
+use crate::http::client::Peer;
 use activity::{Activity, Phase, Running};
 use patience::Patient;
 
@@ -45,15 +46,9 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// Binds the address.
 ///
 /// # Errors
-/// `address_not_local` for an address others can reach; `address_in_use`.
-pub fn bind(address: SocketAddr) -> Result<TcpListener> {
-    if !address.ip().is_loopback() {
-        return Err(Error::invalid(
-            "address_not_local",
-            format!("{address} can be reached from other machines, and this server has no keys to tell who may"),
-        )
-        .with_hint("listen on 127.0.0.1 or [::1]"));
-    }
+/// `address_not_local` for an address others can reach while there is no key; `address_in_use`.
+pub fn bind(address: SocketAddr, has_keys: bool) -> Result<TcpListener> {
+    may_listen(address, has_keys)?;
     let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
     // A restart must not wait for the old connections to fade.
     socket.set_reuseaddr(true)?;
@@ -71,6 +66,22 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
+/// Whether a server may listen there: others may reach it only when keys tell who may.
+///
+/// # Errors
+/// `address_not_local`
+pub fn may_listen(address: SocketAddr, has_keys: bool) -> Result<()> {
+    if has_keys || address.ip().is_loopback() {
+        return Ok(());
+    }
+    let message =
+        format!("{address} can be reached from other machines, and this server has no valid key to tell who may");
+    Err(Error::invalid("address_not_local", message).with_hint(
+        "make one with `tideline keys create --name admin --scopes admin --data-dir DIR`, with the server's data \
+         folder; or listen on 127.0.0.1 or [::1]",
+    ))
+}
+
 /// Serves connections until `stop`, then lets running requests finish for [`Http::drain_timeout`]. Returns how many
 /// connections had to be cut.
 pub async fn serve(listener: TcpListener, router: Router, settings: Http, stop: CancellationToken) -> usize {
@@ -86,7 +97,7 @@ pub async fn serve(listener: TcpListener, router: Router, settings: Http, stop: 
             // A connection above the cap waits in the kernel's queue; those that are idle make room for it in time.
             accepted = accept(&listener, &places) => accepted,
         };
-        let (stream, place) = match accepted {
+        let (stream, peer, place) = match accepted {
             Ok(accepted) => accepted,
             Err(e) => {
                 tracing::warn!(error = %e, "a connection could not be accepted");
@@ -98,7 +109,7 @@ pub async fn serve(listener: TcpListener, router: Router, settings: Http, stop: 
         let stop = stop.clone();
         connections.spawn(async move {
             let _place = place;
-            connection(stream, router, &settings, stop).await;
+            connection(stream, Peer(peer), router, &settings, stop).await;
         });
     }
     drop(listener);
@@ -114,10 +125,10 @@ pub async fn serve(listener: TcpListener, router: Router, settings: Http, stop: 
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> std::io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
 }
 
 /// Resolves when the connection has had no request for too long; tells whether it was amid a request's headers.
@@ -145,13 +156,14 @@ enum Silence {
     Idle,
 }
 
-async fn connection(stream: TcpStream, router: Router, settings: &Http, stop: CancellationToken) {
+async fn connection(stream: TcpStream, peer: Peer, router: Router, settings: &Http, stop: CancellationToken) {
     // Small answers leave at once. A socket that refuses the option works all the same.
     let _ = stream.set_nodelay(true);
     let activity = Arc::new(Activity::default());
     let service = {
         let activity = Arc::clone(&activity);
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             let running = Running::begin(&activity);
             let router = router.clone();
             async move { router.oneshot(request.map(Body::new)).await.map(|answer| counted(answer, running)) }

@@ -54,7 +54,7 @@ impl Engine {
             self.node
         );
         let request = QueryRequest { sql, params: BTreeMap::new(), timeout: None, limit: None };
-        let mut output = self.query.query(request).await?;
+        let mut output = self.query.query_own(request).await?;
         let mut rows = 0;
         while let Some(batch) = output.stream.next().await {
             let batch = batch?;

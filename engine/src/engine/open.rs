@@ -10,7 +10,7 @@ use crate::clock::Micros;
 use crate::error::{Error, Kind, Result};
 use crate::event::{NodeId, Seq};
 use crate::fs::store::FsStore;
-use crate::fs::{Fs, LockGuard};
+use crate::fs::{Fs, LockGuard, write_durably};
 use crate::wal::Wal;
 
 use super::EngineConfig;
@@ -20,7 +20,7 @@ const FOLDER_FORMAT: u32 = 1;
 
 /// Keeps other processes out of a data folder while it lives.
 #[derive(Debug)]
-pub(super) struct FolderLock {
+pub struct FolderLock {
     _guard: Box<dyn LockGuard>,
 }
 
@@ -32,8 +32,12 @@ struct NodeFile {
     created_us: Micros,
 }
 
-/// Creates the folder where needed and takes its lock.
-pub(super) fn lock(fs: &Arc<dyn Fs>, data_dir: &Path) -> Result<FolderLock> {
+/// Creates a data folder where needed and takes its lock, as [`super::Engine::open`] does: for commands that change
+/// small files in it without an engine.
+///
+/// # Errors
+/// `Busy` (`data_dir_locked`) while another process has it.
+pub fn lock(fs: &Arc<dyn Fs>, data_dir: &Path) -> Result<FolderLock> {
     fs.create_dir_all(data_dir).map_err(|e| {
         Error::from(e)
             .context(format!("cannot create the data folder {}", data_dir.display()))
@@ -63,7 +67,7 @@ pub(super) fn node(fs: &Arc<dyn Fs>, data_dir: &Path, now: Micros) -> Result<Nod
             let node = NodeId::random();
             let file = NodeFile { format: FOLDER_FORMAT, node: node.to_string(), created_us: now };
             let text = serde_json::to_vec_pretty(&file).map_err(|e| Error::internal(e.to_string()))?;
-            write_durably(fs, &path, &text)?;
+            write_durably(&**fs, &path, &text)?;
             Ok(node)
         }
         Err(e) => Err(e.into()),
@@ -78,22 +82,6 @@ fn read_node(bytes: &[u8], path: &Path) -> Result<NodeId> {
         return Err(Error::new(Kind::Invalid, "newer_format", message).with_hint("use a newer tideline"));
     }
     NodeId::parse(&file.node).ok_or_else(|| damaged(format!("'{}' is not a node id", file.node)))
-}
-
-/// A whole small file: there completely after a loss of power, or not at all.
-fn write_durably(fs: &Arc<dyn Fs>, path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("tmp");
-    if fs.stat(&temporary).is_ok() {
-        fs.remove(&temporary)?;
-    }
-    let mut file = fs.create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync()?;
-    fs.rename(&temporary, path)?;
-    if let Some(folder) = path.parent() {
-        fs.sync_dir(folder)?;
-    }
-    Ok(())
 }
 
 /// Where the Delta table lives.

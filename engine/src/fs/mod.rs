@@ -123,3 +123,19 @@ pub trait Fs: Debug + Send + Sync {
         Ok(())
     }
 }
+
+/// Writes a whole small file: after a loss of power it is there completely, or as it was before.
+pub fn write_durably(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    if fs.stat(&temporary).is_ok() {
+        fs.remove(&temporary)?;
+    }
+    let mut file = fs.create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync()?;
+    fs.rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) => fs.sync_dir(folder),
+        None => Ok(()),
+    }
+}

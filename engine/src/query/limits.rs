@@ -26,13 +26,18 @@ pub(super) struct Admission {
 pub(super) struct Slot {
     id: String,
     running: Arc<Mutex<HashMap<String, CancellationToken>>>,
-    _permit: OwnedSemaphorePermit,
+    /// None for the engine's own.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.running.lock().remove(&self.id);
     }
+}
+
+fn stopping() -> Error {
+    Error::busy("shutting_down", "the server is stopping")
 }
 
 /// Counts a waiter for as long as it waits, also when its caller goes away.
@@ -62,8 +67,20 @@ impl Admission {
             Ok(permit) => permit,
             Err(_) => self.wait().await?,
         };
+        Ok(self.slot(id, cancel, Some(permit)))
+    }
+
+    /// A slot for a query of the engine's own: it takes no client's place.
+    pub(super) fn enter_own(&self, id: &str, cancel: &CancellationToken) -> Result<Slot> {
+        if self.slots.is_closed() {
+            return Err(stopping());
+        }
+        Ok(self.slot(id, cancel, None))
+    }
+
+    fn slot(&self, id: &str, cancel: &CancellationToken, permit: Option<OwnedSemaphorePermit>) -> Slot {
         self.running.lock().insert(id.to_owned(), cancel.clone());
-        Ok(Slot { id: id.to_owned(), running: Arc::clone(&self.running), _permit: permit })
+        Slot { id: id.to_owned(), running: Arc::clone(&self.running), _permit: permit }
     }
 
     async fn wait(&self) -> Result<OwnedSemaphorePermit> {
@@ -77,7 +94,7 @@ impl Admission {
         }
         match tokio::time::timeout(self.max_wait, Arc::clone(&self.slots).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_closed)) => Err(Error::busy("shutting_down", "the server is stopping")),
+            Ok(Err(_closed)) => Err(stopping()),
             Err(_elapsed) => Err(full()),
         }
     }

@@ -176,6 +176,24 @@ impl QueryEngine {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let cancel = CancellationToken::new();
         let slot = self.admission.enter(&id, &cancel).await?;
+        self.start(id, cancel, slot, request).await
+    }
+
+    /// The same for the engine itself, which waits for no client and takes no client's place.
+    pub async fn query_own(&self, request: QueryRequest) -> Result<QueryOutput> {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let cancel = CancellationToken::new();
+        let slot = self.admission.enter_own(&id, &cancel)?;
+        self.start(id, cancel, slot, request).await
+    }
+
+    async fn start(
+        &self,
+        id: String,
+        cancel: CancellationToken,
+        slot: limits::Slot,
+        request: QueryRequest,
+    ) -> Result<QueryOutput> {
         let handle = self.runtime.lock().handle().cloned();
         let handle = handle.ok_or_else(|| Error::new(Kind::Busy, "shutting_down", "the server is stopping"))?;
         let timeout = request.timeout.map_or(self.config.timeout, |t| t.min(self.config.timeout));

@@ -10,8 +10,14 @@ use tideline_engine::error::{Error, Kind, Position, Result};
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body, RequestBuilder};
 
+use crate::config::Secret;
+use crate::config::load::key_from_environment;
+
 /// Where a server listens unless it is told otherwise.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+
+/// What to do when a server asks for a key.
+const KEY_HINT: &str = "give a key of this server as TIDELINE_KEY in the environment, or with --key";
 
 /// Which server or folder a command is for.
 #[derive(Debug, Clone, Args)]
@@ -22,6 +28,9 @@ pub struct TargetArgs {
     /// Open this data folder in this process instead; no server may be using it
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The server's key, if it has any; better in the environment, as TIDELINE_KEY: other users see command lines
+    #[arg(long, value_name = "KEY", conflicts_with = "data_dir")]
+    pub key: Option<String>,
 }
 
 /// [`TargetArgs`], decided.
@@ -41,7 +50,10 @@ impl TargetArgs {
     pub fn target(&self) -> Result<Target> {
         match &self.data_dir {
             Some(dir) => Ok(Target::Folder(dir.clone())),
-            None => Client::new(self.url.as_deref().unwrap_or(DEFAULT_URL)).map(Target::Server),
+            None => {
+                let key = self.key.clone().or_else(key_from_environment);
+                Client::new(self.url.as_deref().unwrap_or(DEFAULT_URL), key).map(Target::Server)
+            }
         }
     }
 }
@@ -51,6 +63,7 @@ impl TargetArgs {
 pub struct Client {
     agent: Agent,
     url: String,
+    key: Option<Secret>,
 }
 
 /// A problem answer (`application/problem+json`), as far as it is read here.
@@ -129,7 +142,7 @@ impl Answer {
             _ => Kind::Internal,
         };
         let mut error = Error::new(kind, code(&problem.code), message);
-        error.hint = problem.hint;
+        error.hint = if problem.code == "key_missing" { Some(KEY_HINT.to_owned()) } else { problem.hint };
         error.position = problem.position.map(|p| Position { line: p.line, column: p.column });
         error.did_you_mean = problem.did_you_mean;
         error
@@ -142,16 +155,20 @@ fn code(name: &str) -> &'static str {
 }
 
 impl Client {
-    /// A client of the server at `url`.
+    /// A client of the server at `url`, which shows it this key.
     ///
     /// # Errors
-    /// When it is not an `http://` URL.
-    pub fn new(url: &str) -> Result<Self> {
+    /// When it is not an `http://` URL, or the key cannot be one.
+    pub fn new(url: &str, key: Option<String>) -> Result<Self> {
         let url = url.trim_end_matches('/');
         if !url.starts_with("http://") || url.len() == "http://".len() {
             let error = Error::invalid("invalid_url", format!("`{url}` is not an http:// URL"));
             let hint = "write it like http://127.0.0.1:8080; TLS is for a proxy or a tunnel in between";
             return Err(error.with_hint(hint));
+        }
+        let key = key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+        if key.as_ref().is_some_and(|key| !key.bytes().all(|b| b.is_ascii_graphic())) {
+            return Err(Error::invalid("invalid_key", "the key has characters that no key has").with_hint(KEY_HINT));
         }
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -159,7 +176,7 @@ impl Client {
             .user_agent(concat!("tideline/", env!("CARGO_PKG_VERSION")))
             .proxy(None)
             .build();
-        Ok(Self { agent: config.new_agent(), url: url.to_owned() })
+        Ok(Self { agent: config.new_agent(), url: url.to_owned(), key: key.map(Secret::from) })
     }
 
     /// The server's URL.
@@ -178,19 +195,19 @@ impl Client {
     /// `GET`.
     pub fn get(&self, path: &str) -> Result<Answer> {
         let request = self.agent.get(format!("{}{path}", self.url));
-        request.call().map(Answer::new).map_err(|e| self.unreachable(&e))
+        self.signed(request).call().map(Answer::new).map_err(|e| self.unreachable(&e))
     }
 
     /// `DELETE`.
     pub fn delete(&self, path: &str) -> Result<Answer> {
         let request = self.agent.delete(format!("{}{path}", self.url));
-        request.call().map(Answer::new).map_err(|e| self.unreachable(&e))
+        self.signed(request).call().map(Answer::new).map_err(|e| self.unreachable(&e))
     }
 
     /// `POST` without a body.
     pub fn post_empty(&self, path: &str) -> Result<Answer> {
         let request = self.agent.post(format!("{}{path}", self.url));
-        request.send_empty().map(Answer::new).map_err(|e| self.unreachable(&e))
+        self.signed(request).send_empty().map(Answer::new).map_err(|e| self.unreachable(&e))
     }
 
     /// `POST` of a JSON value.
@@ -201,11 +218,18 @@ impl Client {
     /// `POST` of bytes.
     pub fn post(&self, path: &str, content_type: &str, encoding: Option<&str>, body: &[u8]) -> Result<Answer> {
         let mut request: RequestBuilder<_> = self.agent.post(format!("{}{path}", self.url));
-        request = request.content_type(content_type);
+        request = self.signed(request).content_type(content_type);
         if let Some(encoding) = encoding {
             request = request.header("content-encoding", encoding);
         }
         request.send(body).map(Answer::new).map_err(|e| self.unreachable(&e))
+    }
+
+    fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.key {
+            Some(key) => request.header("authorization", format!("Bearer {}", key.expose())),
+            None => request,
+        }
     }
 
     fn unreachable(&self, why: &ureq::Error) -> Error {

@@ -22,6 +22,7 @@ use super::session::{Ask, Session};
 use super::sql::table::Table;
 use super::{SettingArgs, print_error};
 use crate::config::Origin;
+use crate::config::load::key_from_environment;
 use crate::telemetry;
 use crate::traffic::{Generator, GeneratorConfig};
 
@@ -138,7 +139,7 @@ struct Demo<'a> {
 
 impl<'a> Demo<'a> {
     fn new(args: &'a DemoArgs, address: SocketAddr, stop: &'a CancellationToken) -> Result<Self> {
-        let client = Client::new(&format!("http://{address}"))?;
+        let client = Client::new(&format!("http://{address}"), key_from_environment())?;
         Ok(Self {
             args,
             session: Session::Server(client.clone()),

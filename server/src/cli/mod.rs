@@ -8,6 +8,7 @@ pub mod dead_letters;
 pub mod demo;
 pub mod export;
 pub mod folder;
+pub mod keys;
 pub mod load;
 pub mod maintain;
 pub mod serve;
@@ -75,6 +76,9 @@ pub enum Command {
     /// List, show, replay or drop events that were not accepted
     #[command(long_about = dead_letters::ABOUT)]
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Make, list and revoke the keys with which programs talk to a server
+    #[command(long_about = keys::ABOUT)]
+    Keys(keys::KeysArgs),
     /// Print every setting, its value and where it came from
     Config(config::ConfigArgs),
 }
@@ -91,7 +95,7 @@ pub struct SettingArgs {
     /// Folder that holds everything Tideline keeps
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Redis for shared live windows
+    /// Redis for what several servers share
     #[arg(long, value_name = "URL")]
     pub redis_url: Option<String>,
     /// Any other setting, e.g. --set wal.max_bytes=4GiB; may be repeated
@@ -137,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Maintain(args) => maintain::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::Config(args) => config::run(&args),
     };
     match outcome {
@@ -154,6 +159,7 @@ fn is_usage(error: &Error) -> bool {
         "invalid_config"
             | "unknown_setting"
             | "address_not_local"
+            | "invalid_key"
             | "invalid_mapping"
             | "invalid_parameter"
             | "invalid_url"

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use tideline_engine::clock::SystemClock;
+use tideline_engine::clock::{Clock, SystemClock};
 use tideline_engine::engine::Engine;
 use tideline_engine::error::{Error, Kind, Result};
 use tideline_engine::fs::Fs;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SettingArgs;
 use crate::app::{AppState, router};
+use crate::auth::keys::KeyStore;
 use crate::config::{Config, Loaded};
 use crate::shutdown::Signals;
 use crate::{listen, telemetry};
@@ -33,6 +34,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 #[command(after_help = "Examples:\n  \
     tideline serve\n  \
     tideline serve --listen 127.0.0.1:9000 --data-dir /srv/tideline\n  \
+    tideline serve --listen 0.0.0.0:8080          once there is a key: tideline keys create --help\n  \
     tideline serve --config /etc/tideline.toml --set query.memory_bytes=4GiB\n  \
     TIDELINE_DATA_DIR=/srv/tideline TIDELINE_LOG_FORMAT=json tideline serve\n\n\
     Stops on SIGTERM or Ctrl-C: finishes running requests, moves what is buffered into the lake, exits 0.\n\
@@ -73,21 +75,24 @@ pub fn serve(config: Config, embedding: Embedding) -> Result<ExitCode> {
 async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let address = config.listen_addr().map_err(|w| Error::invalid("invalid_config", w.message).with_hint(w.hint))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let keys = Arc::new(KeyStore::open(Arc::new(RealFs), &config.data_dir, Arc::clone(&clock))?);
     // The port first: that it is taken should be known before a log is replayed.
-    let listener = listen::bind(address)?;
+    let listener = listen::bind(address, keys.any_active())?;
     let address = listener.local_addr()?;
-    if !config.redis_url.is_empty() {
-        tracing::warn!("redis_url is set and not used: this version keeps no live windows");
-    }
     let engine = tokio::select! {
-        engine = open(&config) => engine?,
+        engine = open(&config, clock) => engine?,
         name = signals.next() => {
             tracing::info!("{name} before the server was ready");
             end(ExitStatus::Ok)
         }
     };
+    // The folder is ours only now.
+    keys.reload()?;
+    listen::may_listen(address, keys.any_active())?;
     let config = Arc::new(config);
-    let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address);
+    let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address, keys);
+    state.limits.connect().await;
     let stop = CancellationToken::new();
     let server = tokio::spawn(listen::serve(listener, router(state.clone()), config.http.clone(), stop.clone()));
     Note { pid: std::process::id(), url: format!("http://{address}") }.write(&config.data_dir);
@@ -123,13 +128,13 @@ async fn until_stopped(config: Config, embedding: Embedding) -> Result<ExitCode>
     }
 }
 
-async fn open(config: &Config) -> Result<Arc<Engine>> {
+async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Engine>> {
     let mut fs: Arc<dyn Fs> = Arc::new(RealFs);
     if let Some(at) = config.crash_at()? {
         tracing::warn!("this process will end at {}: for tests only", config.crash_at);
         fs = crash_at(fs, at);
     }
-    let opened = Engine::open(config.engine(), fs, Arc::new(SystemClock::new())).await;
+    let opened = Engine::open(config.engine(), fs, clock).await;
     opened.map_err(|error| match error.code {
         "data_dir_locked" => match Note::read(&config.data_dir) {
             Some(note) => error.context(format!("the server with process id {} at {}", note.pid, note.url)),

@@ -16,9 +16,16 @@ pub const DEFAULT_FILE: &str = "tideline.toml";
 const PREFIX: &str = "TIDELINE_";
 /// Names the file; not a setting.
 const FILE_VARIABLE: &str = "TIDELINE_CONFIG";
+/// The key the commands show a server; not a setting.
+pub const KEY_VARIABLE: &str = "TIDELINE_KEY";
 /// Variables with our prefix that belong to the test suite, which starts servers in its own environment.
 const FOREIGN: [&str; 4] =
     ["TIDELINE_FIXTURES", "TIDELINE_REQUIRE_FIXTURES", "TIDELINE_CRASH_CYCLES", "TIDELINE_CRASH_SEED"];
+
+/// The key in the environment, for commands that talk to a server.
+pub fn key_from_environment() -> Option<String> {
+    std::env::var_os(KEY_VARIABLE)?.into_string().ok().filter(|key| !key.trim().is_empty())
+}
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -170,7 +177,7 @@ impl Loader {
 
     fn variable(&mut self, name: &OsString, value: &OsString) -> Result<()> {
         let Some(name) = name.to_str().filter(|n| n.starts_with(PREFIX)) else { return Ok(()) };
-        if name == FILE_VARIABLE || FOREIGN.contains(&name) {
+        if name == FILE_VARIABLE || name == KEY_VARIABLE || FOREIGN.contains(&name) {
             return Ok(());
         }
         let wanted = name.replace("__", "_");

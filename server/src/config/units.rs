@@ -1,10 +1,11 @@
-//! Values people write with units: sizes (`64MiB`) and spans of time (`30s`).
+//! Values people write in their own ways: sizes (`64MiB`), spans of time (`30s`), lists (`a, b`), secrets.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A size in bytes, written as `64MiB`, `1.5GiB`, `500kB` or a plain number of bytes.
@@ -197,6 +198,68 @@ impl Serialize for Period {
     }
 }
 
+/// Several values: a TOML array, or text with commas between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for List<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, value) in self.0.iter().enumerate() {
+            write!(f, "{}{value}", if at == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+impl<T: FromStr> FromStr for List<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        parts.map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+struct ListVisitor<T>(PhantomData<T>);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Visitor<'de> for ListVisitor<T> {
+    type Value = List<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list, or text with commas")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<List<T>, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List<T>, A::Error> {
+        let mut values = Vec::new();
+        while let Some(text) = seq.next_element::<String>()? {
+            values.push(text.trim().parse().map_err(de::Error::custom)?);
+        }
+        Ok(List(values))
+    }
+}
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListVisitor(PhantomData))
+    }
+}
+
+impl<T: fmt::Display> Serialize for List<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Text that must not be shown: printing it masks what stands between `://` and `@`, or all of it.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
@@ -211,6 +274,12 @@ impl Secret {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 
@@ -276,6 +345,20 @@ mod tests {
         for text in ["", "30", "s", "5 fortnights", "1..5s"] {
             assert!(text.parse::<Period>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_list_is_an_array_or_text_with_commas() {
+        #[derive(Deserialize)]
+        struct Holder {
+            list: List<u32>,
+        }
+        for text in ["list = \"1, 2,,3\"", "list = [\"1\", \" 2\", \"3\"]"] {
+            let holder: Holder = toml::from_str(text).unwrap();
+            assert_eq!(holder.list.0, [1, 2, 3], "{text}");
+            assert_eq!(holder.list.to_string(), "1, 2, 3");
+        }
+        assert!(toml::from_str::<Holder>("list = \"1 2\"").is_err());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use axum::http::Uri;
+
 use super::{ByteSize, Config, Period, Wrong};
 
 impl Config {
@@ -40,6 +42,7 @@ impl Config {
                 "write its ISO 4217 code, like EUR",
             );
         }
+        self.validate_clients()?;
         let q = &self.query;
         within("query.threads", q.threads, 0, 1_024)?;
         within("query.memory_bytes", q.memory_bytes, ByteSize::mib(32), ByteSize::gib(4_096))?;
@@ -51,6 +54,23 @@ impl Config {
         within("query.json_rows", q.json_rows, 1, 10_000_000)?;
         within("query.json_bytes", q.json_bytes, ByteSize::kib(64), ByteSize::gib(4))?;
         at_least("query.max_timeout", q.max_timeout, "query.timeout", q.timeout)
+    }
+
+    fn validate_clients(&self) -> Result<(), Wrong> {
+        within("session.lifetime", self.session.lifetime, Period::secs(60), Period::secs(30 * 86_400))?;
+        within("session.max_sessions", self.session.max_sessions, 1, 1_000_000)?;
+        within("rate_limit.window", self.rate_limit.window, Period::secs(1), Period::secs(86_400))?;
+        let redis_timeout = self.rate_limit.redis_timeout;
+        within("rate_limit.redis_timeout", redis_timeout, Period(Duration::from_millis(1)), Period::secs(60))?;
+        within("rate_limit.max_callers", self.rate_limit.max_callers, 100, 10_000_000)?;
+        if let Some(origin) = self.http.cors_origins.0.iter().find(|origin| !is_origin(origin)) {
+            let message = format!("`{origin}` is not an origin");
+            return wrong("http.cors_origins", message, "write it like https://shop.example, without a path");
+        }
+        if !self.redis_url.is_empty() && redis::Client::open(self.redis_url.expose()).is_err() {
+            return wrong("redis_url", "it is not a Redis URL", "write it like redis://:password@host:6379/0");
+        }
+        Ok(())
     }
 
     fn validate_storage(&self) -> Result<(), Wrong> {
@@ -80,6 +100,15 @@ impl Config {
         within("dead_letters.retention_days", self.dead_letters.retention_days, 0, 36_500)?;
         within("dead_letters.max_bytes", self.dead_letters.max_bytes, ByteSize::kib(64), ByteSize::gib(1_024))
     }
+}
+
+/// Whether text is what a browser puts into `Origin`: scheme, host and port, nothing after them.
+fn is_origin(text: &str) -> bool {
+    let bare = |uri: &Uri| {
+        let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+        is_web && uri.path() == "/" && uri.query().is_none() && !text.ends_with('/') && !text.contains('@')
+    };
+    text == "*" || text.parse::<Uri>().is_ok_and(|uri| bare(&uri))
 }
 
 fn wrong(key: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Result<(), Wrong> {
@@ -112,6 +141,7 @@ fn at_least<T: PartialOrd + std::fmt::Display>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::List;
 
     #[test]
     fn ranges_and_relations_are_checked() {
@@ -120,6 +150,21 @@ mod tests {
         let wrong = config.validate().unwrap_err();
         assert_eq!(wrong.key, "wal.max_bytes");
         assert!(wrong.message.contains("1MiB") && wrong.hint.contains("16MiB"), "{wrong:?}");
+        for (text, good) in [
+            ("https://shop.example", true),
+            ("http://localhost:3000", true),
+            ("*", true),
+            ("shop.example", false),
+            ("https://shop.example/", false),
+            ("https://shop.example/path", false),
+            ("ftp://shop.example", false),
+            ("https://me@shop.example", false),
+        ] {
+            assert_eq!(is_origin(text), good, "{text}");
+        }
+        let mut config = Config::default();
+        config.http.cors_origins = List(vec!["shop.example".to_owned()]);
+        assert_eq!(config.validate().unwrap_err().key, "http.cors_origins");
         let config = Config { listen: "nowhere".to_owned(), ..Config::default() };
         assert_eq!(config.validate().unwrap_err().key, "listen");
     }

@@ -1,7 +1,8 @@
-//! Who may talk to a server without keys: programs on this machine, and no web page.
+//! Which requests are for this server at all, whoever sends them: a path of sane length, the right host, no foreign page.
 //!
-//! A page in the operator's browser reaches loopback too. `Host` must name this server (else a foreign name was
-//! rebound to 127.0.0.1), and `Origin`, which browsers add to what pages send, must be this server's own.
+//! A page in the operator's browser reaches loopback too. Without keys `Host` must name this server (else a foreign name
+//! was rebound to 127.0.0.1). `Origin`, which browsers add to what pages send, must be this server's own, or one of
+//! `http.cors_origins`; a request with a key in a header of its own is the exception, as no page can send one unasked.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,11 +11,13 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use super::cors;
 use crate::app::AppState;
+use crate::auth::Identity;
 use crate::error::Problem;
 
 /// Refuses a request that is not for this server or not from its own pages, or whose path is too long.
-pub fn check(state: &AppState, request: &Request) -> Result<(), Problem> {
+pub fn check(state: &AppState, request: &Request, identity: &Identity) -> Result<(), Problem> {
     let limit = state.config.http.max_uri_bytes.as_usize();
     let uri = request.uri();
     if uri.path_and_query().map_or(0, |p| p.as_str().len()) > limit {
@@ -22,21 +25,39 @@ pub fn check(state: &AppState, request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", message)
             .with_hint("send SQL as the body of POST /sql, or raise http.max_uri_bytes"));
     }
-    // Requests in absolute form and HTTP/2 name the host in the URI, others in the header.
-    let named = request.headers().get_all(HOST).iter().map(parse).chain(uri.authority().map(|a| Some(a.clone())));
-    let named: Vec<Option<Authority>> = named.collect();
-    if !named.iter().all(|a| a.as_ref().is_some_and(|a| is_this_server(a, state.listen))) {
+    let (has_keys, named) = (state.auth.keys.are_required(), hosts(request));
+    if !has_keys && !named.iter().all(|a| a.as_ref().is_some_and(|a| is_this_server(a, state.listen))) {
         let message = "the Host header does not name this server";
         return Err(Problem::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
             .with_hint("without keys only local names are served: use localhost or 127.0.0.1"));
     }
     let own = named.into_iter().flatten().next();
-    if is_foreign_page(request.method(), request.headers(), own.as_ref()) {
+    let is_session = identity.caller.as_ref().is_ok_and(|caller| caller.is_session());
+    let is_listed = |origin: &HeaderValue| {
+        // `*` is for those who show a key; a cookie is never for other sites.
+        let by_name = has_keys || !state.config.http.cors_origins.0.iter().any(|o| o == "*");
+        !is_session && by_name && cors::is_allowed(&state.config.http, origin)
+    };
+    let is_welcome = identity.is_explicit || request.headers().get(ORIGIN).is_some_and(is_listed);
+    if !is_welcome && is_foreign_page(request.method(), request.headers(), own.as_ref()) {
         let message = "a web page of another site may not talk to this server";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", message)
-            .with_hint("send the request from a program, or from a page this server serves"));
+        return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", message).with_hint(
+            "send the request from a program, or from a page this server serves or http.cors_origins names",
+        ));
     }
     Ok(())
+}
+
+/// The hosts a request names: requests in absolute form and HTTP/2 do it in the URI, others in the header.
+fn hosts(request: &Request) -> Vec<Option<Authority>> {
+    let in_uri = request.uri().authority().map(|a| Some(a.clone()));
+    request.headers().get_all(HOST).iter().map(parse).chain(in_uri).collect()
+}
+
+/// Whether a request says that one of this server's own pages sent it; what says nothing does not.
+pub fn says_own_page(request: &Request) -> bool {
+    let own = hosts(request).into_iter().flatten().next();
+    request.headers().contains_key(ORIGIN) && !is_foreign_page(request.method(), request.headers(), own.as_ref())
 }
 
 fn parse(value: &HeaderValue) -> Option<Authority> {

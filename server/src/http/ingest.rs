@@ -1,5 +1,6 @@
 //! `POST /events`: bytes in, a receipt for each event out.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -11,7 +12,9 @@ use tideline_engine::engine::{Ack, Origin};
 use super::body::{self, Limits};
 use super::params::Params;
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::error::Problem;
+use crate::rate_limit::{Account, Standings};
 
 /// How dead letters name what came in here.
 const SOURCE: &str = "http";
@@ -34,6 +37,8 @@ const JSON_TYPES: [&str; 10] = [
 /// Takes events in: 202 with a receipt, 422 when nothing in the request was acceptable.
 pub async fn events(
     State(state): State<AppState>,
+    Extension(account): Extension<Account>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -48,10 +53,18 @@ pub async fn events(
         stall: state.config.http.body_timeout.0,
     };
     let (bytes, _room) = body::read(&state, &headers, body, limits).await?;
-    let origin = Origin { source: SOURCE, key: None };
-    let receipt = state.engine.ingest(bytes, format, origin, ack).await?;
+    let received = state.engine.receive(bytes, format).await?;
+    let standings = if state.limits.counts_events(&account) {
+        state.limits.events(&account, received.events(), &received.events_per_user()).await?
+    } else {
+        Standings::default()
+    };
+    let origin = Origin { source: SOURCE, key: caller.key_id() };
+    let receipt = state.engine.keep(received, origin, ack).await?;
     let status = if receipt.is_rejected() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::ACCEPTED };
-    Ok(super::json(status, &receipt))
+    let mut answer = super::json(status, &receipt);
+    state.limits.write_headers(&standings, answer.headers_mut());
+    Ok(answer)
 }
 
 fn ack(params: &Params) -> Result<Ack, Problem> {

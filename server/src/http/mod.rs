@@ -1,13 +1,18 @@
 //! HTTP: what every request passes through, and the handlers. A handler extracts, makes one engine call, encodes.
 
+pub mod access;
 pub mod admin;
 pub mod body;
+pub mod client;
+pub mod cors;
 pub mod dead_letters;
 pub mod guard;
 pub mod ingest;
+pub mod keys;
 pub mod ops;
 pub mod params;
 pub mod request_id;
+pub mod session;
 pub mod sql;
 
 use std::panic::AssertUnwindSafe;
@@ -23,6 +28,7 @@ use serde::Serialize;
 
 use crate::app::AppState;
 use crate::error::{PROBLEM_JSON, Problem};
+use client::ClientAddress;
 use request_id::RequestId;
 
 /// Names a request in answers and in the log.
@@ -30,14 +36,20 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long the server took until the answer began.
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Around every request: names it, guards it, gives every error its one shape, logs it.
+/// Around every request: names it, finds out who sent it, guards it, gives every error its one shape, logs it.
 pub async fn frame(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = RequestId::of(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(id.clone());
+    let identity = state.auth.resolve(request.headers());
+    let trusted = &state.config.http.trusted_proxies.0;
+    let address = ClientAddress::of(request.extensions(), request.headers(), trusted);
+    request.extensions_mut().insert(address);
+    let guarded = guard::check(&state, &request, &identity);
+    request.extensions_mut().insert(identity);
     let handled = async {
-        match guard::check(&state, &request) {
+        match guarded {
             Ok(()) => next.run(request).await,
             Err(problem) => problem.into_response(),
         }
@@ -116,28 +128,11 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
-/// Paths that exist, for suggestions.
-const PATHS: [&str; 13] = [
-    "/",
-    "/events",
-    "/ingest",
-    "/sql",
-    "/health",
-    "/health/live",
-    "/health/ready",
-    "/version",
-    "/admin/flush",
-    "/admin/compact",
-    "/admin/retain",
-    "/admin/dead-letters",
-    "/admin/dead-letters/replay",
-];
-
 /// 404 for a path that is not there.
-pub async fn not_found(uri: Uri) -> Problem {
+pub fn not_found(uri: &Uri, paths: &[String]) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
         .with_hint("GET / lists what is here")
-        .with_nearest(uri.path(), PATHS.into_iter())
+        .with_nearest(uri.path(), paths.iter().map(String::as_str))
 }
 
 /// 405 for a path that takes another method; the framework adds `Allow`.

@@ -26,6 +26,8 @@ struct Dependencies {
     wal: Dependency,
     lake: Dependency,
     dead_letters: Dependency,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limits: Option<Dependency>,
 }
 
 #[derive(Serialize)]
@@ -67,14 +69,23 @@ impl Health {
             },
         };
         let dead_letters = letters(engine.dead_letters.fullness);
-        let is_degraded = [&lake, &dead_letters].iter().any(|d| d.status == "degraded");
+        let rate_limits = state.limits.is_shared().map(|is_shared| match is_shared {
+            true => OK,
+            false => Dependency {
+                status: "degraded",
+                message: Some("Redis does not answer; until it does, each server limits by its own count"),
+            },
+        });
+        let is_degraded =
+            [Some(&lake), Some(&dead_letters), rate_limits.as_ref()].iter().flatten().any(|d| d.status == "degraded");
         let status = match (wal.status, is_degraded, state.is_draining()) {
             ("failed", ..) => "failed",
             (.., true) => "stopping",
             (_, true, _) => "degraded",
             _ => "ok",
         };
-        Self { status, version: VERSION, dependencies: Dependencies { wal, lake, dead_letters }, engine }
+        let dependencies = Dependencies { wal, lake, dead_letters, rate_limits };
+        Self { status, version: VERSION, dependencies, engine }
     }
 
     fn takes_traffic(&self) -> bool {
@@ -125,8 +136,10 @@ pub async fn home(State(state): State<AppState>) -> Response {
          GET    /sql.json|.ndjson|.csv|.parquet|.arrow\n\
          DELETE /queries/{{id}}         stops a query, by its X-Query-Id\n\
          GET    /health, /health/live, /health/ready, /version\n\
-         POST   /admin/flush, /admin/compact, /admin/retain, /admin/vacuum\n\
-         GET    /admin/dead-letters    events that were not accepted; POST …/replay sends them again, DELETE drops them\n"
+         GET    /admin/dead-letters    events that were not accepted; POST …/replay sends them again, DELETE drops them\n\
+         POST   /session              a key for a browser's cookie; GET shows it, DELETE ends it\n\
+         POST   /admin/keys           makes a key; GET lists them, DELETE /admin/keys/{{id}} revokes one\n\
+         POST   /admin/flush, /admin/compact, /admin/retain, /admin/vacuum\n"
     );
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }

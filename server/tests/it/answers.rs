@@ -7,8 +7,11 @@ use std::path::Path;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, StatusCode};
 use serde_json::Value;
+use tideline_server::auth::keys::KeyLimits;
+use tideline_server::auth::scope::Scope;
 
 use crate::app::{Answer, App, event};
+use crate::auth::{make_key, secret};
 
 /// Name, method, path, headers, body.
 type Case<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)], Vec<u8>);
@@ -156,7 +159,7 @@ fn run(app: &App, (name, method, path, headers, body): &Case<'_>, into: &mut Str
 
 fn render(answer: &Answer) -> String {
     let mut out = format!("{}", answer.status);
-    for name in ["content-type", "allow", "accept-encoding", "retry-after"] {
+    for name in ["content-type", "allow", "accept-encoding", "retry-after", "www-authenticate"] {
         if let Some(value) = answer.headers.get(name) {
             let _ = write!(out, " · {name}: {}", value.to_str().unwrap());
         }
@@ -215,6 +218,22 @@ fn every_class_of_answer_is_as_written_down() {
     let mut seen = String::new();
     for case in event_cases().iter().chain(&letter_cases()).chain(&sql_cases()).chain(&other_cases()) {
         run(&app, case, &mut seen);
+    }
+    let keyed = App::start(&[]);
+    let key = secret(&make_key(&keyed, &[Scope::Ingest], KeyLimits::default(), None));
+    let (bearer, unknown) = (format!("Bearer {key}"), [("authorization", "Bearer tl_unknown")]);
+    let bearer = [("authorization", bearer.as_str())];
+    let cases: [Case<'_>; 4] = [
+        ("no key", "POST", "/events", JSON, event("a").into()),
+        ("an unknown key", "POST", "/events", &unknown, event("a").into()),
+        ("a key", "POST", "/events", &bearer, event("a").into()),
+        ("a key without the scope", "GET", "/sql?q=SELECT%201", &bearer, Vec::new()),
+    ];
+    for case in &cases {
+        // The key itself differs from run to run.
+        let mut said = String::new();
+        run(&keyed, case, &mut said);
+        seen += &said.replace(&key, "tl_…");
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/answers.txt");
     if wants_update() {

@@ -13,6 +13,7 @@ use tideline_engine::clock::SystemClock;
 use tideline_engine::engine::Engine;
 use tideline_engine::fs::real::RealFs;
 use tideline_server::app::{AppState, router};
+use tideline_server::auth::keys::KeyStore;
 use tideline_server::config::{Config, Layers};
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
@@ -21,6 +22,7 @@ use tower::ServiceExt as _;
 pub struct App {
     // Dropped first: the engine must not be dropped inside its runtime.
     pub router: Router,
+    pub state: AppState,
     pub engine: Arc<Engine>,
     pub config: Arc<Config>,
     pub runtime: Runtime,
@@ -65,8 +67,9 @@ impl App {
         let open = Engine::open(config.engine(), Arc::new(RealFs), Arc::new(SystemClock::new()));
         let engine = runtime.block_on(open).unwrap();
         let listen: SocketAddr = "127.0.0.1:8080".parse().unwrap();
-        let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), listen);
-        Self { router: router(state), engine, config, runtime, _dir: dir }
+        let keys = KeyStore::open(Arc::new(RealFs), &config.data_dir, Arc::clone(engine.clock()));
+        let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), listen, Arc::new(keys.unwrap()));
+        Self { router: router(state.clone()), state, engine, config, runtime, _dir: dir }
     }
 
     /// Sends a request through the router.

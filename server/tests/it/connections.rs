@@ -23,7 +23,7 @@ impl Listening {
     fn start(settings: &[(&str, &str)]) -> Self {
         let app = App::start(settings);
         let _inside = app.runtime.enter();
-        let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = listen::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let serving = listen::serve(listener, app.router.clone(), app.config.http.clone(), stop.clone());

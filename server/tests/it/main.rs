@@ -5,6 +5,7 @@
 
 mod answers;
 mod app;
+mod auth;
 mod cli;
 mod connections;
 mod crash;
@@ -14,4 +15,7 @@ mod hostile;
 mod limits;
 mod online_retail;
 mod process;
+mod rate_limit;
+mod redis;
+mod session;
 mod startup;

@@ -28,8 +28,13 @@ impl Server {
 
     /// The same; the error is what it printed before it ended.
     pub fn try_start(data_dir: &Path, settings: &[(&str, &str)]) -> Result<Self, String> {
+        Self::try_start_at("127.0.0.1:0", data_dir, settings)
+    }
+
+    /// The same, at another address.
+    pub fn try_start_at(listen: &str, data_dir: &Path, settings: &[(&str, &str)]) -> Result<Self, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tideline"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
+        command.args(["serve", "--listen", listen, "--data-dir"]).arg(data_dir);
         command.env_remove("TIDELINE_FIXTURES").stdout(Stdio::null()).stderr(Stdio::piped()).stdin(Stdio::null());
         for (name, value) in settings {
             command.env(name, value);

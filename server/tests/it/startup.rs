@@ -36,6 +36,10 @@ fn a_wrong_setting_is_refused_before_anything_is_touched() {
         (&["serve", "--set", "wal.max_byte=1GiB"], &[], "wal.max_bytes"),
         (&["serve", "--set", "query.timeout=soon"], &[], "30s"),
         (&["serve", "--listen", "0.0.0.0:0"], &[], "listen on 127.0.0.1"),
+        (&["serve", "--listen", "0.0.0.0:0"], &[], "tideline keys create"),
+        (&["serve", "--redis-url", "cache:6379"], &[], "redis://"),
+        (&["serve", "--set", "http.trusted_proxies=proxy"], &[], "10.0.0.0/8"),
+        (&["serve", "--set", "http.cors_origins=shop.example"], &[], "https://shop.example"),
         (&["serve", "--set", "log.level=tideline=loud"], &[], "log.level"),
     ] {
         let output = tideline(args, settings, dir.path());

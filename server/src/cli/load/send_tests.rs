@@ -107,7 +107,7 @@ fn an_error_of_the_reader_is_the_answer() {
 /// Answers one request after the other with the given texts, each on a connection of its own.
 fn server(answers: Vec<String>) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
     std::thread::spawn(move || {
         for answer in answers {
             let (mut stream, _) = listener.accept().unwrap();

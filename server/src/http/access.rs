@@ -1,0 +1,66 @@
+//! Before each handler: its route's access against the caller, and the caller's limit of requests.
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::client::ClientAddress;
+use super::guard;
+use crate::app::AppState;
+use crate::auth::{Caller, Identity, Refusal, scope_missing};
+use crate::error::Problem;
+use crate::routes::Access;
+
+/// Lets a request through to its handler, with its [`Caller`] and its [`crate::rate_limit::Account`] as extensions.
+pub async fn check(
+    State((state, access)): State<(AppState, Access)>,
+    Extension(identity): Extension<Identity>,
+    Extension(ClientAddress(address)): Extension<ClientAddress>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if access == Access::Public {
+        return Ok(next.run(request).await);
+    }
+    // Those who are refused are counted too: guessing is a request.
+    let account = state.limits.account(identity.caller.as_ref().ok(), address);
+    let standings = state.limits.request(&account).await?;
+    let permitted = permit(access, identity.caller, &request);
+    let mut response = match permitted {
+        Ok(caller) => {
+            request.extensions_mut().insert(account);
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(problem) => axum::response::IntoResponse::into_response(problem),
+    };
+    state.limits.write_headers(&standings, response.headers_mut());
+    Ok(response)
+}
+
+fn permit(access: Access, caller: Result<Caller, Refusal>, request: &Request) -> Result<Option<Caller>, Problem> {
+    let caller = match (access, caller) {
+        (Access::Public | Access::Anyone, caller) => return Ok(caller.ok()),
+        (_, caller) => caller?,
+    };
+    if let Access::Needs(scope) = access
+        && !caller.scopes.allow(scope)
+    {
+        return Err(scope_missing(scope));
+    }
+    let is_write = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    if caller.is_session() && is_write && !guard::says_own_page(request) {
+        return Err(cross_site_write());
+    }
+    Ok(Some(caller))
+}
+
+/// A browser adds the cookie to whatever any page sends: only pages of our own may write with it.
+pub fn cross_site_write() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "csrf", "a session may change something only from this server's own pages")
+        .with_hint("send an Origin of this server, or use a key instead of the cookie")
+}
