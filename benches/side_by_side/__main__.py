@@ -25,6 +25,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ack-seconds", type=int, default=30, help="length of the acknowledgement run")
     parser.add_argument("--wal-mib", type=int, default=256, help="write-ahead log to restart with")
     parser.add_argument("--only", choices=PARTS, action="append", help="only that part; may be repeated")
+    parser.add_argument("--query", choices=[query.name for query in suite.QUERIES], action="append",
+                        help="only that query of the suite; may be repeated")
     parser.add_argument("--keep", action="store_true", help="reuse the query suite's data of the last run")
     parser.add_argument("--work", type=Path, default=data.ROOT / "benches" / "data", help="folder for what is made")
     parser.add_argument("--bin", type=Path, default=data.ROOT / "target" / "release", help="folder of the binaries")
@@ -54,7 +56,7 @@ def main() -> None:
         results["restart"] = ingest.restart(binaries, args.work / "restart", args.wal_mib, args.seed)
     if "queries" in parts:
         run_queries(args, binaries, results)
-    for done in ("ack", "restart", "duckdb", "chdb"):
+    for done in ("ack", "restart", "duckdb", "chdb", "datafusion"):
         shutil.rmtree(args.work / done, ignore_errors=True)
     page = report.page(results)
     data.write_json(args.out.with_suffix(".json"), results)
@@ -64,13 +66,14 @@ def main() -> None:
 
 def run_ingest(args: argparse.Namespace, binaries: Binaries) -> dict:
     file = data.generate(binaries.generate, args.events, args.seed, args.work)
-    runs: dict = {"tideline": [], "duckdb table": [], "chdb mergetree": []}
+    runs: dict = {"tideline": [], "duckdb table": [], "chdb mergetree": [], "datafusion copy": []}
     for number in range(1, args.rounds + 1):
         for name, load in (
             ("tideline", lambda: ingest.load_tideline(
                 binaries, args.work / "ingest", ["--file", file], args.batch, args.connections)),
             ("duckdb table", lambda: ingest.load_other("duckdb", file, args.work / "duckdb")),
             ("chdb mergetree", lambda: ingest.load_other("chdb", file, args.work / "chdb")),
+            ("datafusion copy", lambda: ingest.load_other("datafusion", file, args.work / "datafusion")),
         ):
             run = load()
             print(f"ingest {number}: {name}: {run['events_per_second']:,.0f} events/s, "
@@ -109,7 +112,7 @@ def run_queries(args: argparse.Namespace, binaries: Binaries, results: dict) -> 
         results["queries"] = {
             "events": args.query_events,
             "files": len(list(parquet.rglob("*.parquet"))),
-            "suite": suite.run(lanes, end.astimezone(timezone.utc), args.repetitions, folder),
+            "suite": suite.run(lanes, end.astimezone(timezone.utc), args.repetitions, folder, args.query),
             "peak_mib": server.peak_bytes() / 2**20,
         }
     finally:

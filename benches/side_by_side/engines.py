@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 from pathlib import Path
 
 from . import data
@@ -114,6 +115,48 @@ class ChDb:
 
     def close(self) -> None:
         self.session.close()
+
+
+class DataFusion:
+    """DataFusion's `COPY` in this process: JSON to one Parquet file, which nothing queries here."""
+
+    name = "datafusion"
+
+    def __init__(self, file: Path, threads: int):
+        from datafusion import SessionConfig, SessionContext
+
+        self.file = file
+        self.context = SessionContext(SessionConfig().with_target_partitions(threads))
+
+    def load_json(self, file: Path) -> None:
+        """The events of an NDJSON file as Parquet, synced when this returns."""
+        import pyarrow as pa
+
+        text, money = pa.string(), pa.decimal128(18, 4)
+        kinds = {"VARCHAR": text, "TIMESTAMPTZ": pa.timestamp("us", "UTC"), "INTEGER": pa.int32(),
+                 "DECIMAL(18,4)": money, "BOOLEAN": pa.bool_(), "DOUBLE": pa.float64()}
+        item = [("product_id", text), ("name", text), ("category", text), ("brand", text), ("price", money),
+                ("quantity", pa.int32())]
+        kinds[data.ITEM] = pa.list_(pa.struct(item))
+        members = []
+        for group, fields in data.json_types(1).items():
+            whole = fields[0][0] == ""
+            members.append((group, kinds[fields[0][1]] if whole else pa.struct([(n, kinds[k]) for n, k in fields])))
+        self.context.register_json("source", str(file), schema=pa.schema(members), file_extension=file.suffix)
+        columns = ", ".join(
+            f"{path.partition('.')[0]}['{path.partition('.')[2]}'] AS {name}" if path else name
+            for name, _, _, path in data.COLUMNS)
+        self.context.sql(f"COPY (SELECT {columns} FROM source) TO '{self.file}' STORED AS PARQUET "
+                         "OPTIONS ('compression' 'zstd(1)')").collect()
+        with self.file.open("rb") as written:
+            os.fsync(written.fileno())
+
+    def query(self, sql: str) -> list[tuple]:
+        self.context.register_parquet("events", str(self.file))
+        return [tuple(row.values()) for row in self.context.sql(sql).to_pylist()]
+
+    def close(self) -> None:
+        pass
 
 
 class Tideline:

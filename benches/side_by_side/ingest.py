@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from . import data
-from .engines import ChDb, DuckDb, Tideline
+from .engines import ChDb, DataFusion, DuckDb, Tideline
 from .server import Binaries, Server, post
 
 # No background work beside what is measured: compaction is measured apart.
@@ -22,7 +22,7 @@ QUIET = {"lake.maintain_every": "24h"}
 
 
 def load_other(engine: str, file: Path, folder: Path) -> dict:
-    """Loads the file with DuckDB or chDB in a fresh process."""
+    """Loads the file with another engine in a fresh process."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", "benches.side_by_side.ingest", engine, file, folder]
@@ -31,20 +31,24 @@ def load_other(engine: str, file: Path, folder: Path) -> dict:
 
 
 def load_here(engine: str, file: Path, folder: Path) -> dict:
-    """Loads the file with DuckDB or chDB in this process, and measures it."""
+    """Loads the file with another engine in this process, and measures it."""
     threads = os.cpu_count() or 1
-    database = DuckDb(folder / "duck.db", threads) if engine == "duckdb" else ChDb(folder, threads)
+    database = {
+        "duckdb": lambda: DuckDb(folder / "duck.db", threads),
+        "chdb": lambda: ChDb(folder, threads),
+        "datafusion": lambda: DataFusion(folder / "events.parquet", threads),
+    }[engine]()
     cpu, started = _cpu(), time.monotonic()
     database.load_json(file)
     seconds, cpu = time.monotonic() - started, _cpu() - cpu
-    table = "events" if engine == "duckdb" else "bench.events"
+    table = "bench.events" if engine == "chdb" else "events"
     [(rows,)] = database.query(f"SELECT count(*) FROM {table}")
     if engine == "chdb":
         # What inactive parts still hold does not count against it.
         [(size,)] = database.query("SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'events'")
     database.close()
-    if engine == "duckdb":
-        size = data.size(folder / "duck.db")
+    if engine != "chdb":
+        size = data.size(folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return figures(int(rows), seconds, cpu, peak, int(size))
 
@@ -106,6 +110,8 @@ def load_tideline(binaries: Binaries, folder: Path, source: list, batch: int, co
 def acknowledgements(binaries: Binaries, folder: Path, rate: int, batch: int, seconds: int, seed: int) -> dict:
     """Acknowledgement latency at a fixed rate, with default settings: flushes and compactions run beside it."""
     shutil.rmtree(folder, ignore_errors=True)
+    # What was deleted and written before must not be on its way to the disk meanwhile.
+    os.sync()
     server = Server(binaries.tideline, folder)
     try:
         # A short run first: the first requests open files and connections.

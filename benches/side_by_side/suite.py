@@ -87,10 +87,13 @@ def in_order(query: Query, rows: list[tuple]) -> list[tuple]:
     return rows
 
 
-def run(lanes: list[Lane], end: datetime, repetitions: int, scratch: Path, say=print) -> list[dict]:
-    """Every query in every lane, interleaved; the first round warms up and gives the answers to compare."""
+def run(lanes: list[Lane], end: datetime, repetitions: int, scratch: Path, only: list[str] | None = None,
+        say=print) -> list[dict]:
+    """Every query (or those of these names) in every lane, interleaved; the first round warms up and gives the answers to compare."""
     results = []
     for query in QUERIES:
+        if only and query.name not in only:
+            continue
         answers, times, errors = {}, {lane.name: [] for lane in lanes}, {}
         for lane in lanes:
             try:

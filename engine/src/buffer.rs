@@ -2,7 +2,7 @@
 //!
 //! A [`Buffer`] is an immutable view. The one publisher makes the next view from the current one; a query keeps
 //! reading the view it started with. Small batches are merged as they pile up, so that a view of a million
-//! single-event requests still holds a few dozen batches.
+//! single-event requests still holds a few hundred batches.
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
@@ -17,8 +17,9 @@ use crate::event::{Seq, day_of, hour_of, index, stored_schema, table_schema};
 
 /// How many neighbours of one size class are merged into one of the next.
 const FAN_IN: usize = 8;
-/// Batches of at least this many rows stay as they are.
-const SETTLED_ROWS: usize = 32_768;
+/// Batches of at least this many rows stay as they are. So no merge makes more than [`FAN_IN`] times as many: whoever
+/// waits for an acknowledgement waits for the copy, and with page faults a hundred megabytes take as many milliseconds.
+const SETTLED_ROWS: usize = 2_048;
 
 /// Consecutive rows of one node.
 #[derive(Debug)]
@@ -229,6 +230,23 @@ pub(crate) mod tests {
         assert!(buffer.batches().len() <= 3 * FAN_IN, "{}", buffer.batches().len());
         assert_eq!(seqs(&buffer), (1..=1_000).collect::<Vec<i64>>());
         assert_eq!((buffer.rows(), buffer.last()), (1_000, Some(Seq(1_000))));
+    }
+
+    #[test]
+    fn no_merge_makes_a_large_batch() {
+        for batch in [100, 500, 2_000] {
+            let mut buffer = Buffer::default();
+            for first in (1..200_000).step_by(batch) {
+                buffer = buffer.push(Sealed::new(Seq(first), rows(first, batch))).unwrap();
+            }
+            let largest = buffer.batches().iter().map(|b| b.stored().num_rows()).max().unwrap();
+            assert!(largest <= FAN_IN * SETTLED_ROWS, "{batch}: {largest}");
+            assert!(
+                buffer.batches().len() <= 200_000 / SETTLED_ROWS + 3 * FAN_IN,
+                "{batch}: {}",
+                buffer.batches().len()
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! When the buffer goes to the lake: a pure decision. The engine runs it.
+//! When the buffer goes to the lake, and how fast: a pure decision. The engine runs it.
 
 use std::time::Duration;
+
+use crate::pace::Pace;
 
 /// When to flush, and how much may wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,15 @@ pub fn is_due(config: &FlushConfig, pressure: &Pressure) -> bool {
     pressure.urgent || pressure.bytes >= config.bytes || pressure.age >= config.age
 }
 
+/// How fast a flush that is due should go: calmly while events come slowly enough that the next one is far off, so that
+/// acknowledgements do not wait behind sorting and encoding.
+pub fn pace(config: &FlushConfig, pressure: &Pressure) -> Pace {
+    let filled_quickly = pressure.bytes >= config.bytes && pressure.age < config.age / 4;
+    let behind = pressure.bytes >= config.bytes.saturating_add(config.bytes / 2);
+    let in_need = pressure.urgent || pressure.failures > 0;
+    if filled_quickly || behind || in_need { Pace::Hurried } else { Pace::Calm }
+}
+
 /// How long to wait after this many failures in a row.
 fn pause(config: &FlushConfig, failures: u32) -> Duration {
     config.retry.saturating_mul(1 << failures.min(16).saturating_sub(1)).min(MAX_RETRY)
@@ -73,6 +84,23 @@ mod tests {
         assert!(is_due(&config, &Pressure { age: config.age, ..pressure() }));
         assert!(is_due(&config, &Pressure { urgent: true, ..pressure() }));
         assert!(!is_due(&config, &Pressure { rows: 0, urgent: true, age: config.age, ..pressure() }));
+    }
+
+    #[test]
+    fn a_flush_is_calm_unless_events_come_quickly_or_something_is_wrong() {
+        let config = FlushConfig::default();
+        let aged = Pressure { age: config.age, bytes: 1, ..pressure() };
+        assert_eq!(pace(&config, &aged), Pace::Calm);
+        assert_eq!(pace(&config, &Pressure { bytes: config.bytes, ..aged }), Pace::Calm);
+        let quick = Pressure { bytes: config.bytes, age: config.age / 5, ..pressure() };
+        assert_eq!(pace(&config, &quick), Pace::Hurried);
+        for in_need in [
+            Pressure { bytes: config.bytes * 2, ..aged },
+            Pressure { urgent: true, ..aged },
+            Pressure { failures: 1, ..aged },
+        ] {
+            assert_eq!(pace(&config, &in_need), Pace::Hurried);
+        }
     }
 
     #[test]

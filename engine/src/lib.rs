@@ -12,6 +12,7 @@
 
 pub mod error;
 pub mod clock;
+pub mod pace;
 pub mod event;
 pub mod fs;
 pub mod validate;

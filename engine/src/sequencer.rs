@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::event::{NodeId, Seq, client_schema, index, stored_schema};
 use crate::hot::NodeWindows;
 use crate::snapshot::Published;
-use crate::wal::{AppendError, Wal};
+use crate::wal::{AppendError, Released, Wal};
 
 /// A group is closed when it holds this many rows.
 const MAX_GROUP_ROWS: usize = 65_536;
@@ -48,7 +48,7 @@ struct Submission {
 
 enum Command {
     Append(Submission),
-    Truncate(Seq),
+    Release(Seq, oneshot::Sender<Result<Released>>),
     Close(oneshot::Sender<Result<()>>),
 }
 
@@ -105,9 +105,18 @@ impl Sequencer {
         outcome.await.map_err(|_| self.gone())?
     }
 
-    /// Lets go of log segments that the lake covers.
+    /// Lets go of log segments that the lake covers, and deletes them: the log's thread does the first and goes on with
+    /// appending, as the second takes long.
     pub async fn truncate(&self, covered: Seq) -> Result<()> {
-        self.commands.send(Command::Truncate(covered)).await.map_err(|_| self.gone())
+        let (reply, released) = oneshot::channel();
+        self.commands.send(Command::Release(covered, reply)).await.map_err(|_| self.gone())?;
+        let released = released.await.map_err(|_| self.gone())??;
+        let deleted = tokio::task::spawn_blocking(move || released.delete()).await;
+        if let Err(e) = deleted.map_err(|e| Error::internal(e.to_string())).flatten() {
+            // Segments that stay cost space, nothing else; the next start removes them.
+            tracing::warn!(error = %e, "could not remove log segments that the lake covers");
+        }
+        Ok(())
     }
 
     /// Finishes what is queued, marks the log as cleanly closed and ends the thread.
@@ -173,7 +182,12 @@ impl Worker {
                 return;
             }
             match after {
-                Some(Command::Truncate(covered)) => self.truncate(covered),
+                Some(Command::Release(covered, reply)) => {
+                    let released = self.wal.release(covered);
+                    self.wal_bytes.store(self.wal.bytes(), Ordering::Relaxed);
+                    // Nobody waiting for it: the files go at the next start.
+                    let _ = reply.send(released);
+                }
                 Some(Command::Close(reply)) => {
                     queue.close();
                     // Nobody listening is fine: the log is closed all the same.
@@ -184,14 +198,6 @@ impl Worker {
             }
             next = queue.blocking_recv();
         }
-    }
-
-    fn truncate(&mut self, covered: Seq) {
-        if let Err(e) = self.wal.truncate(covered) {
-            // Segments that stay cost space, nothing else; the next flush tries again.
-            tracing::warn!(error = %e, "could not remove log segments that the lake covers");
-        }
-        self.wal_bytes.store(self.wal.bytes(), Ordering::Relaxed);
     }
 
     /// Stores one group and answers its requests. An error means that the process must stop.

@@ -50,12 +50,16 @@ impl Published {
 
     /// Moves to a newer lake version, dropping what it covers from the buffer. An older version is ignored.
     pub fn lake_changed(&self, lake: Arc<LakeSnapshot>) {
-        let _one_at_a_time = self.publishing.lock();
+        let one_at_a_time = self.publishing.lock();
         let now = self.current.load();
         if lake.version <= now.lake.version {
             return;
         }
         let buffer = now.buffer.beyond(lake.covered);
-        self.current.store(Arc::new(Snapshot { lake, buffer }));
+        let before = self.current.swap(Arc::new(Snapshot { lake, buffer }));
+        drop(now);
+        drop(one_at_a_time);
+        // Mostly the last holder: giving hundreds of megabytes back takes a while, and whoever publishes must not wait.
+        drop(before);
     }
 }

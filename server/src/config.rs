@@ -205,8 +205,8 @@ settings! {
 settings! {
     /// The write-ahead log.
     "wal" Wal {
-        /// Size at which a new segment file is begun.
-        segment_bytes: ByteSize = ByteSize::mib(64),
+        /// Size at which a new segment file is begun. Deleting a large one holds up the disk.
+        segment_bytes: ByteSize = ByteSize::mib(16),
         /// Size of all segments at which ingest is answered 503 until the lake has caught up.
         max_bytes: ByteSize = ByteSize::gib(4),
     }

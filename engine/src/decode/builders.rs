@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int16Builder, Int32Builder, ListArray, RecordBatch,
-    StringBuilder, StructArray, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
+    Array, ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int16Builder, Int32Builder, ListArray,
+    RecordBatch, StringBuilder, StructArray, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 
@@ -109,7 +109,10 @@ impl Builders {
                 (ColumnKind::Items, _) => Some(Arc::clone(&items)),
                 (ColumnKind::Long, _) => None,
             };
-            columns.push(array.ok_or_else(|| Error::internal(format!("no values for column {}", column.name)))?);
+            let mut array = array.ok_or_else(|| Error::internal(format!("no values for column {}", column.name)))?;
+            // It may stay in the buffer as it is: room that was only guessed would stay with it.
+            array.shrink_to_fit();
+            columns.push(array);
         }
         Ok(RecordBatch::try_new(event::client_schema(), columns)?)
     }

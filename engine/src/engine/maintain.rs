@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::event::day_of;
-use crate::flush::{Pressure, is_due};
+use crate::flush::{Pressure, is_due, pace};
 use crate::lake::{Eagerness, Vacuumed};
+use crate::pace::Pace;
 
 use super::Engine;
 
@@ -132,6 +133,10 @@ impl Engine {
 
     /// Moves everything buffered at this moment to the lake.
     pub async fn flush(&self) -> Result<FlushReport> {
+        self.flush_at(Pace::Hurried).await
+    }
+
+    async fn flush_at(&self, pace: Pace) -> Result<FlushReport> {
         let _one_at_a_time = self.flushing.lock().await;
         let now = self.published.load();
         let Some(last) = now.buffer.last() else {
@@ -140,7 +145,7 @@ impl Engine {
         let rows = now.buffer.rows();
         let batches = now.buffer.batches().iter().map(|b| b.stored().clone()).collect();
         drop(now);
-        let outcome = self.lake.append(batches, last).await;
+        let outcome = self.lake.append(batches, last, pace).await;
         self.note_fatal(&outcome);
         self.flush_state.send_modify(|state| match &outcome {
             Ok(lake) => {
@@ -290,7 +295,7 @@ impl Flusher {
         self.attempted = Instant::now();
         self.urgent = false;
         self.oldest = None;
-        if let Err(e) = engine.flush().await {
+        if let Err(e) = engine.flush_at(pace(&engine.config.flush, &pressure)).await {
             tracing::warn!(error = %e, "flush failed; events stay in the log and the buffer, and it is tried again");
         }
     }

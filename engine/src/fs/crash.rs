@@ -1,6 +1,7 @@
-//! Ends the process at a named moment of the data path, as `kill -9` would, so that tests can kill it exactly where
-//! it hurts. Used only when a test asks for it.
+//! Ends the process at a named moment of the data path, as `kill -9` would, or lets the disk fail there, so that tests
+//! can hit it exactly where it hurts. Used only when a test asks for it.
 
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ enum Moment {
     LogWritten,
     /// A group is synced and not yet published or acknowledged.
     LogSynced,
+    /// A sync of the log is answered with an error of the disk; the process goes on.
+    LogSyncFails,
     /// Parquet files are durable and the Delta commit is not yet made.
     BeforeCommit,
     /// The Delta commit is durable and the log is not yet truncated.
@@ -30,7 +33,7 @@ impl Moment {
     fn is(self, when: When, op: Op, path: &Path) -> bool {
         let within = |folder: &str| path.parent().is_some_and(|p| p.ends_with(folder));
         match self {
-            Self::LogWritten => (when, op) == (When::Before, Op::Sync) && within("wal"),
+            Self::LogWritten | Self::LogSyncFails => (when, op) == (When::Before, Op::Sync) && within("wal"),
             Self::LogSynced => (when, op) == (When::After, Op::Sync) && within("wal"),
             Self::BeforeCommit => {
                 (when, op) == (When::Before, Op::Name)
@@ -44,7 +47,7 @@ impl Moment {
     }
 }
 
-/// The n-th time that a moment comes, from 1. Written `log-synced:3`.
+/// The n-th time that a moment comes, from 1. Written `log-synced:3`. A segment of the log begins with a sync of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CrashAt {
     moment: Moment,
@@ -59,13 +62,14 @@ impl FromStr for CrashAt {
         let moment = match name {
             "log-written" => Moment::LogWritten,
             "log-synced" => Moment::LogSynced,
+            "log-sync-fails" => Moment::LogSyncFails,
             "before-commit" => Moment::BeforeCommit,
             "before-truncate" => Moment::BeforeTruncate,
             "letters-written" => Moment::LettersWritten,
             "letters-synced" => Moment::LettersSynced,
             _ => {
-                let known =
-                    "log-written, log-synced, before-commit, before-truncate, letters-written or letters-synced";
+                let known = "log-written, log-synced, log-sync-fails, before-commit, before-truncate, letters-written \
+                             or letters-synced";
                 return Err(format!("'{name}' is not a moment: use {known}"));
             }
         };
@@ -81,7 +85,10 @@ pub fn crash_at(inner: Arc<dyn Fs>, at: CrashAt) -> Arc<dyn Fs> {
         inner,
         Arc::new(move |when, op, path| {
             if at.moment.is(when, op, path) && seen.fetch_add(1, Ordering::SeqCst) + 1 == at.nth {
-                std::process::abort();
+                match at.moment {
+                    Moment::LogSyncFails => return Err(io::Error::from_raw_os_error(libc::EIO)),
+                    _ => std::process::abort(),
+                }
             }
             Ok(())
         }),

@@ -18,10 +18,11 @@ use super::files::{LakeFile, LakeSnapshot};
 use super::log::{Change, new_path};
 use super::merge::{Merge, Upload};
 use super::writer::{Encoder, Purpose, properties};
-use super::{Footer, Lake, LakeConfig, blocking, read};
+use super::{Footer, Lake, LakeConfig, at_pace, read};
 use crate::clock::{MILLISECOND, Micros};
 use crate::error::{Error, Kind, Result};
 use crate::event::day_of;
+use crate::pace::Pace;
 
 /// What is merged, and when.
 #[derive(Debug, Clone)]
@@ -127,10 +128,11 @@ impl Lake {
     /// future stops the work at the next row group.
     pub async fn compact(&self, eagerness: Eagerness) -> Result<Option<Arc<LakeSnapshot>>> {
         let _maintaining = self.maintaining.lock().await;
+        let pace = if eagerness == Eagerness::Background { Pace::Calm } else { Pace::Hurried };
         let jobs = plan(&self.current().files, &self.config.compaction, self.clock.now(), eagerness);
         let mut failed = None;
         for job in &jobs {
-            match self.merge(job).await {
+            match self.merge(job, pace).await {
                 Err(e) if e.kind == Kind::Corrupt => {
                     // The other days must not wait for this one to be repaired.
                     tracing::error!(day = job.day, error = %e, "these files cannot be merged");
@@ -143,7 +145,7 @@ impl Lake {
     }
 
     /// Merges the files of one job and commits the result.
-    pub(super) async fn merge(&self, job: &Job) -> Result<Option<Arc<LakeSnapshot>>> {
+    pub(super) async fn merge(&self, job: &Job, pace: Pace) -> Result<Option<Arc<LakeSnapshot>>> {
         let mut inputs = Vec::with_capacity(job.files.len());
         for file in &job.files {
             inputs.push((Arc::clone(file), read::footer(&self.store, file).await?));
@@ -156,7 +158,7 @@ impl Lake {
         let _unwanted_when_dropped = wanted.clone().drop_guard();
         // Decoding and encoding on one thread of their own, off the runtime.
         let work = move || runtime.block_on(merge_files(&store, inputs, Upload::new(&store, path), &config, &wanted));
-        let (bytes, footer) = blocking(work).await?;
+        let (bytes, footer) = at_pace(pace, work).await?;
         let file = self.written(&writing, job.day, bytes, &footer)?;
         let rows: u64 = job.files.iter().map(|f| f.rows).sum();
         if file.rows != rows {

@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::event::{NodeId, Seq};
+use crate::pace::{CALM_NICENESS, Pace, yield_to_others};
 
 mod commit;
 mod compact;
@@ -184,14 +185,15 @@ impl Lake {
     }
 
     /// Writes rows (in [`stored_schema`](crate::event::stored_schema), any order) and commits them together with
-    /// `last`, the last [`Seq`] that the table holds from then on; when this returns both are durable.
+    /// `last`, the last [`Seq`] that the table holds from then on; when this returns both are durable. `pace` is that of
+    /// sorting and encoding.
     ///
     /// Rows the table holds already (after a commit that failed and yet landed) are left out; no rows at all is fine.
     ///
     /// # Errors
     /// With `Kind::Fatal` the process must stop: another one writes under this node's name. After any other error
     /// nothing is visible, and the same rows can be appended again; files already written are vacuumed later.
-    pub async fn append(&self, batches: Vec<RecordBatch>, last: Seq) -> Result<Arc<LakeSnapshot>> {
+    pub async fn append(&self, batches: Vec<RecordBatch>, last: Seq, pace: Pace) -> Result<Arc<LakeSnapshot>> {
         let _appending = self.appending.lock().await;
         let covered = {
             let _tip = self.tip().await?;
@@ -200,7 +202,7 @@ impl Lake {
         if last <= covered {
             return Ok(self.current());
         }
-        let (added, _writing) = self.write_flush(batches, covered).await?;
+        let (added, _writing) = self.write_flush(batches, covered, pace).await?;
         let change = Change { added, removed: Vec::new(), last, operation: log::write_operation(), data_change: true };
         let mut tip = self.tip().await?;
         if self.covered() != covered {
@@ -209,10 +211,15 @@ impl Lake {
         self.commit(&mut tip, &change, self.config.commit_attempts).await
     }
 
-    /// Encodes a flush on a blocking thread and puts its files into the store.
-    async fn write_flush(&self, batches: Vec<RecordBatch>, covered: Seq) -> Result<(Vec<Arc<LakeFile>>, Vec<Writing>)> {
-        let config = self.config.clone();
-        let encoded = blocking(move || {
+    /// Encodes a flush on a thread of its own and puts its files into the store.
+    async fn write_flush(
+        &self,
+        batches: Vec<RecordBatch>,
+        covered: Seq,
+        pace: Pace,
+    ) -> Result<(Vec<Arc<LakeFile>>, Vec<Writing>)> {
+        let config = LakeConfig { encode_threads: pace.threads(self.config.encode_threads), ..self.config.clone() };
+        let encoded = at_pace(pace, move || {
             let properties = writer::properties(&config, Purpose::Flush)?;
             let mut files = Vec::new();
             for (day, order) in writer::split_by_day(&batches, covered)? {
@@ -286,6 +293,21 @@ pub type Footer = parquet::file::metadata::ParquetMetaData;
 const PARALLEL_PUTS: usize = 4;
 /// Files that are searched for keys at a time.
 const PARALLEL_READS: usize = 4;
+
+/// Runs CPU-bound work at a pace.
+async fn at_pace<T: Send + 'static>(pace: Pace, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    if pace == Pace::Hurried {
+        return blocking(work).await;
+    }
+    // Not one of the runtime's threads: those are used again, and niceness stays.
+    let (reply, outcome) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("calm".into()).spawn(move || {
+        yield_to_others(CALM_NICENESS);
+        // Whoever asked may have gone.
+        let _ = reply.send(work());
+    })?;
+    outcome.await.map_err(|_| Error::internal("a lake worker stopped unexpectedly"))?
+}
 
 /// Runs CPU-bound work on a blocking thread.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

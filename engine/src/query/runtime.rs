@@ -8,11 +8,10 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::error::Result;
+use crate::pace::{QUERY_NICENESS, yield_to_others};
 
 /// Planning recurses once per operator of an expression; the guard admits a few hundred operators.
 const STACK_BYTES: usize = 32 * 1024 * 1024;
-/// Added to the niceness of query threads, so that the write-ahead log's thread is scheduled first.
-const NICENESS: i32 = 5;
 /// Threads for blocking file reads.
 const BLOCKING_THREADS: usize = 32;
 
@@ -29,7 +28,7 @@ impl QueryRuntime {
             .thread_name("query")
             .thread_stack_size(STACK_BYTES)
             .thread_keep_alive(Duration::from_secs(60))
-            .on_thread_start(yield_to_others)
+            .on_thread_start(|| yield_to_others(QUERY_NICENESS))
             .enable_all()
             .build()?;
         Ok(Self(Some(runtime)))
@@ -51,16 +50,5 @@ impl QueryRuntime {
 impl Drop for QueryRuntime {
     fn drop(&mut self) {
         self.shutdown();
-    }
-}
-
-/// Lowers the calling thread's priority. On Linux niceness belongs to the thread; elsewhere it is the process's, and
-/// left alone. A refusal only costs the preference.
-fn yield_to_others() {
-    #[cfg(target_os = "linux")]
-    #[expect(unsafe_code, reason = "the standard library cannot set a thread's priority")]
-    // SAFETY: setpriority takes three integers and touches no memory of ours; 0 names the calling thread.
-    unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
     }
 }

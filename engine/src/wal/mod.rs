@@ -46,7 +46,7 @@ pub struct WalConfig {
 
 impl Default for WalConfig {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, max_bytes: 4 << 30 }
+        Self { segment_bytes: 16 << 20, max_bytes: 4 << 30 }
     }
 }
 
@@ -121,6 +121,34 @@ pub struct Wal {
     /// Whether the last segment of an earlier process ends with its mark, so that closing need not leave another.
     marked: bool,
     failure: Option<String>,
+}
+
+/// Segments that are no longer part of the log and still on disk. Where their deletion is cut short they are deleted when
+/// the log is opened, as the lake covers them.
+#[must_use]
+#[derive(Debug)]
+pub struct Released {
+    fs: Arc<dyn Fs>,
+    paths: Vec<PathBuf>,
+}
+
+impl Released {
+    /// Deletes the files. That takes tens of milliseconds for each: not on the thread that appends.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn delete(self) -> Result<()> {
+        for path in &self.paths {
+            match self.fs.remove(path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::from(e).context(format!("deleting {}", path.display())));
+                }
+                _ => {}
+            }
+        }
+        // Not synced: a segment that is back after a loss of power is covered, and deleted when the log is opened.
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -230,14 +258,14 @@ impl Wal {
         Ok(Active { segment, salt, file })
     }
 
-    /// Deletes the segments whose events are all covered by the lake. Call it only when the lake's files, its log and
-    /// their folders are durable.
+    /// Lets go of the segments whose events are all covered by the lake; they are no longer part of the log, and
+    /// [`Released::delete`] removes their files. Call it only when the lake's files, its log and their folders are durable.
     ///
     /// The active segment goes too once it is worth it; the next append begins another.
     ///
     /// # Errors
-    /// The disk's; what could not be deleted is tried again next time.
-    pub fn truncate(&mut self, covered: Seq) -> Result<()> {
+    /// When an append has failed fatally before.
+    pub fn release(&mut self, covered: Seq) -> Result<Released> {
         self.usable()?;
         let worth_it = |active: &mut Active| {
             let s = &active.segment;
@@ -246,16 +274,16 @@ impl Wal {
         if let Some(done) = self.active.take_if(worth_it) {
             self.full.push_back(done.segment);
         }
-        while let Some(segment) = self.full.front().filter(|s| s.last <= covered) {
-            match self.fs.remove(&segment.path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::from(e).context(format!("deleting {}", segment.path.display())));
-                }
-                _ => self.full.pop_front(),
-            };
-        }
-        // Not synced: a segment that is back after a loss of power is covered, and deleted when the log is opened.
-        Ok(())
+        let gone = self.full.iter().take_while(|s| s.last <= covered).count();
+        Ok(Released { fs: Arc::clone(&self.fs), paths: self.full.drain(..gone).map(|s| s.path).collect() })
+    }
+
+    /// [Lets go](Self::release) of covered segments and deletes them.
+    ///
+    /// # Errors
+    /// The disk's, besides those of `release`.
+    pub fn truncate(&mut self, covered: Seq) -> Result<()> {
+        self.release(covered)?.delete()
     }
 
     /// Size of all segments.

@@ -27,6 +27,8 @@ use crate::{listen, telemetry};
 
 /// How long threads may take to end once everything is closed.
 const END_WITHIN: Duration = Duration::from_millis(500);
+/// How long running requests may take to be answered when the disk has failed.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Open files that connections leave to log, lake and queries.
 const FILES_OF_OUR_OWN: u64 = 1_024;
@@ -106,7 +108,11 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
     tokio::select! {
         name = signals.next() => tracing::info!("{name}: stopping"),
         () = embedding.stop.cancelled() => {}
-        error = engine.failed() => return Ok(give_up(&error)),
+        error = engine.failed() => {
+            // Those who wait for an answer get it: 503, so that they send again.
+            stop.cancel();
+            return Ok(give_up(&error, async { drop(server.await) }).await);
+        }
     }
     state.drain();
     stop.cancel();
@@ -123,7 +129,7 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
             tracing::warn!("{name} again: stopping at once; what is acknowledged stays in the write-ahead log");
             end(ExitStatus::Failed)
         }
-        error = engine.failed() => Ok(give_up(&error)),
+        error = engine.failed() => Ok(give_up(&error, std::future::ready(())).await),
     }
 }
 
@@ -237,9 +243,11 @@ async fn close(engine: &Engine, within: Duration) -> ExitCode {
 }
 
 /// A guarantee is gone (a failed fsync): nothing more may be promised, and the next start recovers from the log.
-fn give_up(error: &Error) -> ExitCode {
+async fn give_up(error: &Error, answered: impl Future<Output = ()>) -> ExitCode {
     tracing::error!(error = %error, "the server stops: it can no longer promise that events are durable. Check the \
          disk, then start it again: it recovers what was acknowledged from the write-ahead log");
+    // How many got their answer does not matter: none of them was told that its events are stored.
+    let _ = tokio::time::timeout(ANSWER_WITHIN, answered).await;
     end(ExitStatus::Failed)
 }
 

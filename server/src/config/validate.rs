@@ -171,7 +171,7 @@ mod tests {
         config.wal.max_bytes = ByteSize::mib(1);
         let wrong = config.validate().unwrap_err();
         assert_eq!(wrong.key, "wal.max_bytes");
-        assert!(wrong.message.contains("1MiB") && wrong.hint.contains("64MiB"), "{wrong:?}");
+        assert!(wrong.message.contains("1MiB") && wrong.hint.contains("16MiB"), "{wrong:?}");
         for (text, good) in [
             ("https://shop.example", true),
             ("http://localhost:3000", true),

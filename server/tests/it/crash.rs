@@ -209,3 +209,39 @@ fn every_acknowledged_event_survives_kill_9_exactly_once() {
         assert_eq!(server.terminate(), Some(0), "{context}: SIGTERM must end it cleanly");
     }
 }
+
+/// The disk refuses one sync of the log: nobody is told that those events are stored, the process stops, and the next
+/// start has everything that was acknowledged before.
+#[test]
+fn a_failed_sync_of_the_log_answers_503_and_stops_the_process() {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    // The first sync is that of the segment's header.
+    for nth in [1_usize, 2, 9] {
+        let dir = tempfile::tempdir().unwrap();
+        let at = format!("log-sync-fails:{nth}");
+        let server = Server::start(dir.path(), &[("TIDELINE_CRASH_AT", &at)]);
+        let mut ledger = Ledger::default();
+        let refusal = (0..20).find_map(|batch| {
+            let ids = (0..3).map(|i| format!("{nth}-{batch}-{i}"));
+            let events: Vec<_> = ids.map(|id| (id.clone(), line(&id, &mut rng))).collect();
+            let body: String = events.iter().map(|(_, text)| format!("{text}\n")).collect();
+            let answer = Server::post(&server.url, &body);
+            let refusal = answer.clone().filter(|(status, _)| *status != 202);
+            ledger.record(&events, &[], answer);
+            refusal
+        });
+        let (status, problem) = refusal.expect("no request was answered with an error");
+        assert_eq!((status, problem["code"].as_str()), (503, Some("fatal")), "{problem}");
+        assert_eq!(ledger.acknowledged.len(), 3 * nth.saturating_sub(2), "one sync is one batch");
+        let (code, said) = server.ended();
+        assert_eq!(code, Some(1), "{said}");
+        for words in ["syncing", "can no longer promise that events are durable", "start it again"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        let server = Server::start(dir.path(), &[]);
+        verify(&server, &ledger, &at);
+        resend(&server, &mut ledger);
+        verify(&server, &ledger, &at);
+        assert_eq!(server.terminate(), Some(0), "{at}");
+    }
+}

@@ -3,15 +3,19 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 /// How long a server may take to start: a guard against hanging, not a measurement.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
+/// Lines a server may print before the rest is dropped.
+const LINES: usize = 1_024;
+
 /// A running server. Killed when dropped.
 pub struct Server {
     child: Child,
+    printed: Receiver<String>,
     /// `http://127.0.0.1:PORT`
     pub url: String,
 }
@@ -37,7 +41,7 @@ impl Server {
         }
         let mut child = command.spawn().map_err(|e| e.to_string())?;
         let Some(stderr) = child.stderr.take() else { return Err("no stderr".into()) };
-        let (lines, printed) = sync_channel(1_024);
+        let (lines, printed) = sync_channel(LINES);
         // Keeps reading for as long as the server lives, so that it never blocks on a full pipe.
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -51,7 +55,7 @@ impl Server {
                     if let Some(at) = line.find("listening on http://") {
                         let url: String =
                             line[at + 13..].chars().take_while(|c| !c.is_whitespace() && *c != '"').collect();
-                        return Ok(Self { child, url });
+                        return Ok(Self { child, printed, url });
                     }
                     said += &line;
                     said.push('\n');
@@ -84,6 +88,18 @@ impl Server {
         let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
         assert!(sent.is_ok_and(|s| s.success()), "kill is missing");
         self.child.wait().ok()?.code()
+    }
+
+    /// Waits until it ends by itself; the exit code and what it printed since it was ready.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        loop {
+            match self.printed.recv_timeout(START_WITHIN) {
+                Ok(line) => said = said + &line + "\n",
+                Err(RecvTimeoutError::Disconnected) => return (self.child.wait().ok().and_then(|s| s.code()), said),
+                Err(RecvTimeoutError::Timeout) => panic!("the server did not end by itself: {said}"),
+            }
+        }
     }
 
     /// Whether it has ended by itself.

@@ -49,8 +49,8 @@ async fn two_compactions_of_the_same_files_do_not_double_rows() {
     let other = open(&store, B).await;
     let stale = plan(&other.current().files, &quick().compaction, NOON, Eagerness::Background).remove(0);
     assert!(lake.compact(Eagerness::Background).await.unwrap().is_some());
-    assert!(other.merge(&stale).await.unwrap().is_none(), "the other node's is dropped");
-    assert!(lake.merge(&stale).await.unwrap().is_none(), "and so is a late one of our own");
+    assert!(other.merge(&stale, Pace::Calm).await.unwrap().is_none(), "the other node's is dropped");
+    assert!(lake.merge(&stale, Pace::Hurried).await.unwrap().is_none(), "and so is a late one of our own");
     assert_eq!(stored(&store, A).await, (1..901).collect::<Vec<_>>());
     assert_eq!(other.current().files.len(), 1, "and it has seen the new state");
 }

@@ -19,6 +19,7 @@ use object_store::{
 use super::*;
 use crate::clock::{DAY, HOUR, MILLISECOND, ManualClock};
 use crate::event::{COLUMNS, MONEY_PRECISION, MONEY_SCALE, index, stored_schema};
+use crate::pace::Pace;
 
 mod commits;
 mod maintenance;
@@ -100,7 +101,7 @@ async fn open_at(store: &Arc<dyn ObjectStore>, name: &str, clock: Arc<dyn Clock>
 async fn append(lake: &Lake, name: &str, events: &[Event]) -> Result<Arc<LakeSnapshot>> {
     let (first, second) = events.split_at(events.len() / 2);
     let last = events.iter().map(|e| e.seq).max().unwrap();
-    lake.append(vec![batch_of(name, first), batch_of(name, second)], Seq(last.unsigned_abs())).await
+    lake.append(vec![batch_of(name, first), batch_of(name, second)], Seq(last.unsigned_abs()), Pace::Calm).await
 }
 
 /// Every row of a file, in file order.

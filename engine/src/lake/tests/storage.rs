@@ -165,7 +165,7 @@ async fn rows_that_are_there_already_are_left_out_and_no_rows_still_move_the_pos
     assert_eq!(append(&lake, A, &minutes(1..11, NOON)).await.unwrap().version, 1, "nothing new, no commit");
     append(&lake, A, &minutes(1..21, NOON)).await.unwrap();
     assert_eq!(stored(&store, A).await, (1..21).collect::<Vec<_>>());
-    let moved = lake.append(Vec::new(), Seq(25)).await.unwrap();
+    let moved = lake.append(Vec::new(), Seq(25), Pace::Calm).await.unwrap();
     assert_eq!((moved.version, moved.covered, moved.rows), (3, Seq(25), 20));
     assert_eq!(open(&store, A).await.covered(), Seq(25));
 }

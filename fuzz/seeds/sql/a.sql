@@ -1,0 +1,1 @@
+SELECT event_date, count(*) FROM events WHERE event_ts > now() - INTERVAL '1 day' GROUP BY 1 ORDER BY 2 DESC LIMIT 5

@@ -1,0 +1,1 @@
+WITH a AS (SELECT user_id, sum(price * quantity) s FROM events GROUP BY user_id HAVING count(*) > 1) SELECT * FROM a JOIN a b USING (user_id) UNION ALL SELECT 'x', 1.5
