@@ -17,7 +17,7 @@ mod live;
 mod online_retail;
 mod process;
 mod rate_limit;
+mod realtime;
 mod redis;
 mod session;
-mod realtime;
 mod startup;
