@@ -7,7 +7,7 @@
 //!
 //! Every question has a [`Span`]: how many minutes back, and from which instant. Without `at` and within the live
 //! window the windows answer; anything else is SQL in event time, over everything known today. Both give the same
-//! [`facts`], so an answer has one shape and one meaning wherever it came from.
+//! facts (`facts.rs`), so an answer has one shape and one meaning wherever it came from.
 
 mod cache;
 mod facts;
