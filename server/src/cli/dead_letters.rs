@@ -75,8 +75,8 @@ struct FilterArgs {
     #[arg(long)]
     source: Option<String>,
     /// Only what came with the API key of this id; empty for none
-    #[arg(long)]
-    key: Option<String>,
+    #[arg(long, value_name = "ID")]
+    key_id: Option<String>,
     /// Only with this field
     #[arg(long)]
     field: Option<String>,
@@ -90,8 +90,8 @@ struct FilterArgs {
 
 impl FilterArgs {
     fn select(&self) -> Select {
-        let Self { code, source, key, field, since, until } = self.clone();
-        Select { code, source, key, field, since, until }
+        let Self { code, source, key_id, field, since, until } = self.clone();
+        Select { code, source, key: key_id, field, since, until }
     }
 }
 

@@ -21,7 +21,7 @@ fn events(count: u8, salt: u8) -> Vec<Event> {
     let event = |n: u8| Event {
         kind: usize::from(n.wrapping_mul(5).wrapping_add(salt) % 8),
         thing: n % 7,
-        order: (n % 3 > 0).then_some(n % 4),
+        order: (!n.is_multiple_of(3)).then_some(n % 4),
         revenue: (n % 5 > 1).then_some(i32::from(n) * 1_001),
         ..Event::view((n + salt) % 9, i64::from(n) * 13)
     };
@@ -45,7 +45,8 @@ async fn two_nodes_add_up_to_their_union() {
         assert!(applied == 120 || applied == 90);
         let (mut theirs, mut ours) = (answers(node, NOON).await, answers(&memory, NOON).await);
         // The last one is the node's own position.
-        (theirs.pop(), ours.pop());
+        theirs.pop();
+        ours.pop();
         assert_eq!(theirs, ours);
     }
 }
