@@ -123,7 +123,7 @@ fn early_events_wait_in_their_own_minute(backend: &impl Backend, runtime: &Runti
 
 fn minutes_expire_by_the_time_that_is_handed_in(backend: &impl Backend, runtime: &Runtime) {
     runtime.block_on(async {
-        let windows = backend.open(HotConfig::default());
+        let windows = backend.open(HotConfig { window: 60, ..HotConfig::default() });
         let events = [Event::view(1, 0), Event::view(1, 120), Event::view(2, 120)];
         apply(&*windows, &delta(&events, 0, NOON), NOON).await;
         let later = NOON + 59 * MINUTE;
@@ -200,7 +200,7 @@ fn crowd(ids: std::ops::Range<u32>, prev: u64, now: Micros) -> WindowDelta {
 
 fn too_many_ids_are_estimated_and_a_window_later_exact_again(backend: &impl Backend, runtime: &Runtime) {
     runtime.block_on(async {
-        let config = HotConfig { max_ids: 500, ..HotConfig::default() };
+        let config = HotConfig { max_ids: 500, window: 60, ..HotConfig::default() };
         let windows = backend.open(config);
         apply(&*windows, &crowd(0..500, 0, NOON), NOON).await;
         assert_eq!(windows.active(Ids::Users, 0).await.unwrap(), exactly(500));
