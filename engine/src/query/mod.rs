@@ -8,6 +8,7 @@
 //! Every limit ends in a clear error: text and operators (`guard`), what functions make (`functions`), memory and
 //! spill (`session`), time, concurrency (`limits`). A panic in an operator costs its query only.
 
+mod commerce;
 mod concat;
 mod dead_letters;
 mod errors;

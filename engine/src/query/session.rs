@@ -22,7 +22,7 @@ use object_store::ObjectStore;
 use url::Url;
 
 use super::events::EventsTable;
-use super::{QueryConfig, concat, errors, functions, like, order, shortcut, views};
+use super::{QueryConfig, commerce, concat, errors, functions, like, order, shortcut, views};
 use crate::error::{Error, Result};
 
 /// The catalog tables stand in.
@@ -142,6 +142,10 @@ pub(super) fn template(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> Res
     planners.insert(0, Arc::new(concat::ConcatPlanner::new()));
     let mut scalar = functions::scalar();
     scalar.extend(config.shop.functions());
+    let mut aggregates = SessionStateDefaults::default_aggregate_functions();
+    aggregates.extend(commerce::aggregates());
+    let mut windows = SessionStateDefaults::default_window_functions();
+    windows.extend(commerce::windows());
     let session = SessionStateBuilder::new()
         .with_session_id(CATALOG.to_owned())
         .with_config(session_config(config.threads))
@@ -150,8 +154,8 @@ pub(super) fn template(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> Res
         .with_expr_planners(planners)
         .with_scalar_functions(scalar)
         .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
-        .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
-        .with_window_functions(SessionStateDefaults::default_window_functions())
+        .with_aggregate_functions(aggregates)
+        .with_window_functions(windows)
         .with_table_function_list(functions::table())
         .with_physical_optimizer_rules(physical_rules())
         .build();
