@@ -1,10 +1,11 @@
 //! The engine as a whole, over a simulated disk: against a plain model, through losses of power, and in the races
 //! that its invariants name.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails its test")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
 mod dead_letters;
 mod hot;
+mod metrics;
 mod model;
 mod power_loss;
 mod races;
