@@ -350,7 +350,7 @@ SELECT 1 -- not the header
             ("-- summary = \"s\"\n-- [params.a]\n-- type = \"dat\"\nSELECT $a", 3, 11, "`dat` is not a type"),
             ("-- summary = \"s\"\n-- [params.a]\n-- type = \"date\"\n-- default = \"x\"\nSELECT $a", 2, 12, "default"),
             ("-- summary = \"s\"\n-- [params.format]\n-- type = \"date\"\nSELECT 1", 2, 12, "taken"),
-            ("-- summary = \"ä\"\n-- [params.ä]\n-- type = \"date\"\nSELECT 1", 2, 12, ""),
+            ("-- summary = \"ä\"\n-- [params.ä]\n-- type = \"date\"\nSELECT 1", 2, 11, "table header"),
         ] {
             let (l, c, message) = place(text);
             assert_eq!((l, c), (line, column), "{text}: {message}");
