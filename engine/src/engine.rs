@@ -24,6 +24,7 @@ use crate::fs::Fs;
 use crate::fs::store::FsStore;
 use crate::hot::{HotConfig, NodeWindows};
 use crate::lake::{Lake, LakeConfig};
+use crate::metrics::{Metrics, MetricsConfig};
 use crate::query::{QueryConfig, QueryEngine, QueryOutput, QueryRequest};
 use crate::sequencer::{Sequenced, Sequencer};
 use crate::snapshot::{Published, Snapshot};
@@ -63,6 +64,8 @@ pub struct EngineConfig {
     pub maintain: MaintainConfig,
     /// Live windows.
     pub hot: HotConfig,
+    /// Fixed metrics.
+    pub metrics: MetricsConfig,
     /// Memory for event ids, in bytes.
     pub dedup_bytes: usize,
     /// Room for dead letters on disk, in bytes.
@@ -90,6 +93,7 @@ impl EngineConfig {
             query: QueryConfig::default(),
             maintain: MaintainConfig::default(),
             hot: HotConfig::default(),
+            metrics: MetricsConfig::default(),
             dedup_bytes: 512 << 20,
             dead_letter_bytes: 1 << 30,
             dead_letter_days: Some(30),
@@ -279,7 +283,8 @@ pub struct Engine {
     sequencer: Sequencer,
     store: Arc<FsStore>,
     lake: Arc<Lake>,
-    query: QueryEngine,
+    query: Arc<QueryEngine>,
+    metrics: Metrics,
     /// Why the process has to stop, when it is not the log that says so.
     fatal: watch::Sender<Option<String>>,
     inflight: Arc<Semaphore>,
@@ -313,10 +318,19 @@ impl Engine {
         let windows = Arc::new(NodeWindows::new(config.hot.clone(), Arc::clone(&clock), &node, last)?);
         let sequencer =
             Sequencer::start(wal, last, &node, Arc::clone(&dedup), Arc::clone(&published), Arc::clone(&windows))?;
-        let states = TableStates::new(Arc::clone(&published));
-        let source = Arc::new(move || states.current());
+        let states = Arc::new(TableStates::new(Arc::clone(&published)));
+        let (current, versioned, name) = (Arc::clone(&states), states, node.clone());
+        let source = Arc::new(move || current.current());
         let query = QueryEngine::new(config.query.clone(), Arc::clone(&store) as _, source, Arc::clone(&clock))?
             .with_dead_letters(Arc::clone(&dead_letters))?;
+        let query = Arc::new(query);
+        let letters = Arc::clone(&dead_letters);
+        let source = Arc::new(move || {
+            let (version, state) = versioned.versioned(&name)?;
+            // The other table metrics may read.
+            Ok((format!("{version} {} {}", letters.count(), letters.bytes()), state))
+        });
+        let metrics = Metrics::new(config.metrics.clone(), Arc::clone(&query), Arc::clone(&clock), source);
         let engine = Arc::new(Self {
             inflight: Arc::new(Semaphore::new(config.inflight_bytes)),
             decoding: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from))),
@@ -333,6 +347,7 @@ impl Engine {
             store,
             lake,
             query,
+            metrics,
             fatal: watch::Sender::new(None),
             flushing: tokio::sync::Mutex::new(()),
             flush_state: watch::Sender::new(maintain::FlushState::default()),
@@ -401,6 +416,11 @@ impl Engine {
     /// Stops a running query; `false` when there is none of that id.
     pub fn cancel(&self, id: &str) -> bool {
         self.query.cancel(id)
+    }
+
+    /// The fixed metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The clock the engine was given.

@@ -25,6 +25,7 @@ pub mod lake;
 pub mod hot;
 pub mod snapshot;
 pub mod query;
+pub mod metrics;
 pub mod sequencer;
 pub mod flush;
 pub mod engine;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::http::Uri;
+use axum::extract::{Request, State};
 use tideline_engine::engine::Engine;
 use tideline_engine::query::encode::Format;
 use tokio::sync::Semaphore;
@@ -14,7 +14,7 @@ use crate::auth::Auth;
 use crate::auth::keys::KeyStore;
 use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
-use crate::http::{self, admin, cors, dead_letters, ingest, keys, live, metrics, ops, session, sql};
+use crate::http::{self, admin, analytics, cors, dead_letters, ingest, keys, live, metrics, ops, session, sql};
 use crate::rate_limit::RateLimiter;
 use crate::realtime::RealTime;
 use crate::realtime::live::Live;
@@ -87,6 +87,8 @@ fn declared(state: AppState) -> Routes {
         .get("/sql", Needs(Read), sql::get)
         .post("/sql", Needs(Read), sql::post)
         .delete("/queries/{id}", Needs(Read), sql::cancel)
+        .get("/analytics", Needs(Read), analytics::list)
+        .get("/analytics/{*name}", Needs(Read), analytics::metric)
         .get("/health", Public, ops::health)
         .get("/health/live", Public, ops::live)
         .get("/health/ready", Public, ops::ready)
@@ -135,11 +137,13 @@ pub fn route_table(state: AppState) -> Vec<Route> {
 /// Every path of the server.
 pub fn router(state: AppState) -> Router {
     let (router, table) = declared(state.clone()).finish();
+    // Further paths of metrics are known at run time only: they lead to the same guarded route.
+    let metrics = Routes::new(state.clone()).get("/analytics/{*name}", Needs(Read), analytics::metric).finish().0;
+    let metrics = metrics.method_not_allowed_fallback(http::method_not_allowed).with_state(state.clone());
     let paths: Arc<[String]> = table.into_iter().map(|route| route.path).collect();
     let mut router = router
-        .fallback(move |uri: Uri| {
-            let problem = http::not_found(&uri, &paths);
-            async { problem }
+        .fallback(move |State(state): State<AppState>, request: Request| {
+            analytics::by_path(state, Arc::clone(&paths), metrics.clone(), request)
         })
         .method_not_allowed_fallback(http::method_not_allowed);
     if let Some(cors) = cors::layer(&state.config.http) {

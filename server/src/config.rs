@@ -119,6 +119,7 @@ settings! {
         ..lake: Lake,
         ..hot: Hot,
         ..query: Query,
+        ..metrics: Metrics,
         ..dead_letters: DeadLetters,
         ..shop: Shop,
         ..live: Live,
@@ -291,6 +292,20 @@ settings! {
         json_rows: usize = 10_000,
         /// Most bytes in a JSON answer.
         json_bytes: ByteSize = ByteSize::mib(64),
+    }
+}
+
+settings! {
+    /// Fixed metrics.
+    "metrics" Metrics {
+        /// Folder of further metrics, which also replace built-in ones of the same name.
+        dir: PathBuf = PathBuf::new(),
+        /// Whether edits in that folder are seen at once, for development; else at the next start.
+        reload: bool = false,
+        /// Memory for answers that are kept while the table does not change.
+        cache_bytes: ByteSize = ByteSize::mib(64),
+        /// Largest answer of a metric.
+        answer_bytes: ByteSize = ByteSize::mib(64),
     }
 }
 

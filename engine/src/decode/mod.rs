@@ -39,7 +39,7 @@ mod object;
 mod properties;
 mod raw;
 mod scan;
-mod time;
+pub(crate) mod time;
 
 use builders::Builders;
 pub use derive::{Agent, Deriver};

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::error::Result;
+use crate::event::NodeId;
 use crate::lake::{LakeFile, LakeSnapshot};
 use crate::query::{ScanFile, TableState};
 use crate::snapshot::{Published, Snapshot};
@@ -32,7 +33,17 @@ impl TableStates {
 
     /// The state of this moment.
     pub fn current(&self) -> Result<Arc<TableState>> {
+        self.of(self.published.load())
+    }
+
+    /// The state of this moment, and a name that no other state of this folder has.
+    pub fn versioned(&self, node: &NodeId) -> Result<(String, Arc<TableState>)> {
         let snapshot = self.published.load();
+        let last = snapshot.buffer.last().unwrap_or(snapshot.lake.covered).max(snapshot.lake.covered);
+        Ok((format!("{node} {} {}", snapshot.lake.version, last.0), self.of(snapshot)?))
+    }
+
+    fn of(&self, snapshot: Arc<Snapshot>) -> Result<Arc<TableState>> {
         let mut last = self.last.lock();
         let mut files = None;
         if let Some(known) = &*last {

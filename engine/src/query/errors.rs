@@ -129,7 +129,7 @@ impl Found {
 }
 
 /// One of our errors, seen through a shared reference: everything but its source.
-fn copy(error: &Error) -> Error {
+pub(crate) fn copy(error: &Error) -> Error {
     let mut copy = Error::new(error.kind, error.code, error.message.clone());
     copy.hint.clone_from(&error.hint);
     copy.position = error.position;
@@ -297,7 +297,7 @@ fn clean(message: &str) -> String {
 }
 
 /// The name of `known` that is nearest to `name`, when it is near enough to be a slip.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let name = name.to_lowercase();
     known
         .into_iter()

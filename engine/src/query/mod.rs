@@ -19,6 +19,7 @@ mod like;
 mod limits;
 mod order;
 mod params;
+mod prepare;
 mod prune;
 mod run;
 mod runtime;
@@ -34,12 +35,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::common::ScalarValue;
 use datafusion::execution::SessionState;
 use object_store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
 pub use dead_letters::{COLUMNS as DEAD_LETTER_COLUMNS, TABLE as DEAD_LETTERS};
+pub(crate) use errors::{copy as copy_error, nearest};
 pub use events::{ScanFile, TABLE, TableState};
+pub use prepare::{BindType, Prepared};
 pub use run::{Freshness, QueryOutput, QueryStream};
 pub use shop::{Shop, time_zone};
 pub use stats::QueryStats;
@@ -174,40 +178,84 @@ impl QueryEngine {
     /// # Errors
     /// Whatever is wrong with the query, and every limit, as codes of [`Error`].
     pub async fn query(&self, request: QueryRequest) -> Result<QueryOutput> {
+        let timeout = request.timeout;
+        self.start(run::Work::Text(request), Arc::clone(&self.source), timeout).await
+    }
+
+    /// Plans a text of ours once, to be run many times with other values. `params` are all of its parameters, with
+    /// their types and a value to try the plan with: what only fails when a plan is made to run fails here.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it, with its position in `text`.
+    pub async fn prepare(&self, text: &str, params: Vec<(String, BindType, ScalarValue)>) -> Result<Prepared> {
+        let (template, text, now) = (Arc::clone(&self.template), text.to_owned(), self.clock.now());
+        // Planning recurses deeply: on threads with deep stacks.
+        let planned = self.handle()?.spawn(async move { prepare::prepare(&template, &text, &params, now).await });
+        planned.await.map_err(|_| Error::internal("planning failed unexpectedly"))?
+    }
+
+    /// Runs what was prepared, with these values, over this state of the table.
+    ///
+    /// # Errors
+    /// Those of [`Self::query`].
+    pub async fn run(
+        &self,
+        prepared: &Prepared,
+        values: Vec<(String, ScalarValue)>,
+        state: Arc<TableState>,
+        timeout: Option<Duration>,
+    ) -> Result<QueryOutput> {
+        let work = run::Work::Prepared { plan: prepared.plan().clone(), values };
+        self.start(work, Arc::new(move || Ok(Arc::clone(&state))), timeout).await
+    }
+
+    fn handle(&self) -> Result<tokio::runtime::Handle> {
+        let handle = self.runtime.lock().handle().cloned();
+        handle.ok_or_else(|| Error::new(Kind::Busy, "shutting_down", "the server is stopping"))
+    }
+
+    async fn start(&self, work: run::Work, source: StateSource, timeout: Option<Duration>) -> Result<QueryOutput> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let cancel = CancellationToken::new();
         let slot = self.admission.enter(&id, &cancel).await?;
-        self.start(id, cancel, slot, request).await
+        self.start_in(slot, id, cancel, work, source, timeout).await
     }
 
-    /// The same for the engine itself, which waits for no client and takes no client's place.
+    /// [`Self::query`] for the engine itself, which waits for no client and takes no client's place.
     pub async fn query_own(&self, request: QueryRequest) -> Result<QueryOutput> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let cancel = CancellationToken::new();
         let slot = self.admission.enter_own(&id, &cancel)?;
-        self.start(id, cancel, slot, request).await
+        let timeout = request.timeout;
+        self.start_in(slot, id, cancel, run::Work::Text(request), Arc::clone(&self.source), timeout).await
     }
 
-    async fn start(
+    async fn start_in(
         &self,
+        slot: limits::Slot,
         id: String,
         cancel: CancellationToken,
-        slot: limits::Slot,
-        request: QueryRequest,
+        work: run::Work,
+        source: StateSource,
+        timeout: Option<Duration>,
     ) -> Result<QueryOutput> {
-        let handle = self.runtime.lock().handle().cloned();
-        let handle = handle.ok_or_else(|| Error::new(Kind::Busy, "shutting_down", "the server is stopping"))?;
-        let timeout = request.timeout.map_or(self.config.timeout, |t| t.min(self.config.timeout));
+        let handle = self.handle()?;
+        let timeout = timeout.map_or(self.config.timeout, |t| t.min(self.config.timeout));
         let job = run::Job {
             id,
-            request,
+            work,
             template: Arc::clone(&self.template),
-            source: Arc::clone(&self.source),
+            source,
             now: self.clock.now(),
             limits: TextLimits { max_bytes: self.config.max_text_bytes, max_operators: self.config.max_operators },
             cancel,
         };
         run::start(job, slot, &handle, timeout).await
+    }
+
+    /// The shop whose days and currency these are.
+    pub fn shop(&self) -> &Shop {
+        &self.config.shop
     }
 
     /// Cancels a running query; false when there is none of that id.
@@ -225,6 +273,11 @@ impl QueryEngine {
         self.admission.close();
         self.runtime.lock().shutdown();
     }
+}
+
+/// The text of every view: what answers depend on besides their own query.
+pub(crate) fn views_text() -> String {
+    views::VIEWS.iter().map(|(_, text)| *text).collect()
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
@@ -26,7 +26,7 @@ use super::events::{Pinned, TABLE, TableState};
 use super::guard::{self, TextLimits};
 use super::limits::Slot;
 use super::stats::QueryStats;
-use super::{QueryRequest, StateSource, errors, params, prune, session};
+use super::{QueryRequest, StateSource, errors, params, prepare, prune, session};
 use crate::clock::Micros;
 use crate::error::{Error, Kind, Result};
 
@@ -59,10 +59,32 @@ pub struct QueryOutput {
     pub stats: Arc<QueryStats>,
 }
 
+/// What a query runs.
+pub(super) enum Work {
+    /// A stranger's text, to be guarded and planned.
+    Text(QueryRequest),
+    /// A plan of ours that only needs its values.
+    Prepared {
+        /// It, analysed.
+        plan: LogicalPlan,
+        /// A value for each of its parameters.
+        values: Vec<(String, ScalarValue)>,
+    },
+}
+
+impl Work {
+    fn limit(&self) -> Option<usize> {
+        match self {
+            Self::Text(request) => request.limit,
+            Self::Prepared { .. } => None,
+        }
+    }
+}
+
 /// A query about to start.
 pub(super) struct Job {
     pub(super) id: String,
-    pub(super) request: QueryRequest,
+    pub(super) work: Work,
     pub(super) template: Arc<SessionState>,
     pub(super) source: StateSource,
     pub(super) now: Micros,
@@ -243,7 +265,7 @@ async fn execute(
     {
         return Err(cancelled());
     }
-    let mut left = job.request.limit.unwrap_or(usize::MAX);
+    let mut left = job.work.limit().unwrap_or(usize::MAX);
     while let Some(batch) = stream.next().await {
         let mut batch = renamed(batch.map_err(errors::from_datafusion)?, &schema)?;
         if batch.num_rows() == 0 {
@@ -265,27 +287,49 @@ async fn execute(
     Ok(())
 }
 
-/// From text to a plan that can run.
+/// From text, or from a prepared plan, to a plan that can run.
 async fn plan(job: &Job, state: Arc<TableState>) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
-    let mut session = (*job.template).clone();
-    let tables = session
-        .schema_for_ref(TableReference::bare(TABLE))
-        .map(|schema| schema.table_names())
-        .map_err(errors::from_datafusion)?;
-    let statement = guard::check(&job.request.sql, job.limits, &tables)?;
+    let mut session = session_at(&job.template, &state, job.now);
+    let logical = match &job.work {
+        Work::Text(request) => {
+            let statement = guard::check(&request.sql, job.limits, &tables(&session)?)?;
+            let logical = session.statement_to_plan(statement).await.map_err(errors::from_datafusion)?;
+            let logical = params::bind(logical, &request.params)?;
+            let logical = limited(logical, request.limit)?;
+            session.optimize(&logical).map_err(errors::from_datafusion)?
+        }
+        Work::Prepared { plan, values } => prepare::optimized(&session, plan, values)?,
+    };
+    let physical = physical(&mut session, &logical, &state).await?;
+    Ok((session, physical))
+}
+
+/// A query's own session: what it sees and what is now to it.
+pub(super) fn session_at(template: &SessionState, state: &Arc<TableState>, now: Micros) -> SessionState {
+    let mut session = template.clone();
     session.mark_start_execution();
-    session.execution_props_mut().query_execution_start_time = chrono::DateTime::from_timestamp_micros(job.now);
-    session.config_mut().set_extension(Arc::new(Pinned(Arc::clone(&state))));
-    let logical = session.statement_to_plan(statement).await.map_err(errors::from_datafusion)?;
-    let logical = params::bind(logical, &job.request.params)?;
-    let logical = limited(logical, job.request.limit)?;
-    let logical = session.optimize(&logical).map_err(errors::from_datafusion)?;
-    if rows_to_read(&logical, &state, &session) < session::SMALL_ROWS {
+    session.execution_props_mut().query_execution_start_time = chrono::DateTime::from_timestamp_micros(now);
+    session.config_mut().set_extension(Arc::new(Pinned(Arc::clone(state))));
+    session
+}
+
+/// The names that can be read.
+pub(super) fn tables(session: &SessionState) -> Result<Vec<String>> {
+    let schema = session.schema_for_ref(TableReference::bare(TABLE)).map_err(errors::from_datafusion)?;
+    Ok(schema.table_names())
+}
+
+/// How an optimised plan runs.
+pub(super) async fn physical(
+    session: &mut SessionState,
+    logical: &LogicalPlan,
+    state: &TableState,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if rows_to_read(logical, state, session) < session::SMALL_ROWS {
         session.config_mut().options_mut().execution.target_partitions = 1;
     }
     let planner = Arc::clone(session.query_planner());
-    let physical = planner.create_physical_plan(&logical, &session).await.map_err(errors::from_datafusion)?;
-    Ok((session, physical))
+    planner.create_physical_plan(logical, session).await.map_err(errors::from_datafusion)
 }
 
 /// One row more than the limit, so that it is known whether there were more.
@@ -323,7 +367,7 @@ fn rows_to_read(plan: &LogicalPlan, state: &TableState, session: &SessionState) 
 }
 
 /// A join of a table with itself has columns of one name twice; JSON and Parquet cannot.
-fn unique_names(schema: &SchemaRef) -> SchemaRef {
+pub(super) fn unique_names(schema: &SchemaRef) -> SchemaRef {
     let mut seen = HashSet::new();
     if schema.fields().iter().all(|field| seen.insert(field.name().clone())) {
         return Arc::clone(schema);

@@ -5,6 +5,7 @@
 
 mod dead_letters;
 mod hot;
+mod metrics;
 mod model;
 mod power_loss;
 mod proxy;

@@ -15,15 +15,19 @@ use tideline_engine::fs::Fs;
 use tideline_engine::fs::real::RealFs;
 use tideline_engine::fs::store::FsStore;
 use tideline_engine::lake::{Lake, LakeConfig};
+use tideline_engine::metrics;
 use tideline_engine::wal;
+use tokio::runtime::Runtime;
 
 use super::SettingArgs;
 use super::folder::require;
 use super::load::grouped;
+use crate::config::Config;
 
 /// What `tideline check --help` begins with.
 pub const ABOUT: &str = "Reads everything in a data folder and says whether it is whole: its identity, the write-ahead log \
-    frame by frame, every file of the lake, the store of refused events. It changes nothing.\n\n\
+    frame by frame, every file of the lake, the store of refused events; and whether every metric can be planned. It \
+    changes nothing.\n\n\
     With --repair, damage in the log (and in the refused events, of which all that is readable is kept) is set aside: the first damaged byte and everything after it move into files \
     called damaged-… beside the log, which then opens again. Nothing is deleted, and what is missing from then on \
     is named. Keep a copy of the folder first. No server may be using it.";
@@ -33,7 +37,8 @@ pub const ABOUT: &str = "Reads everything in a data folder and says whether it i
 #[command(after_help = "Examples:\n  \
         tideline check\n  \
         tideline check --data-dir /srv/tideline --json\n  \
-        tideline check --data-dir /srv/tideline --repair\n\n\
+        tideline check --data-dir /srv/tideline --repair\n  \
+        TIDELINE_METRICS_DIR=my-metrics tideline check --metrics\n\n\
         Exit code: 0 when all is well, or was repaired; 1 when something is wrong.")]
 pub struct CheckArgs {
     /// Folder to check [default: the one `tideline serve` would use]
@@ -42,6 +47,9 @@ pub struct CheckArgs {
     /// Set damage in the log aside
     #[arg(long)]
     repair: bool,
+    /// Only plan the metrics, built in and of the folder metrics.dir; needs no data folder
+    #[arg(long, conflicts_with = "repair")]
+    metrics: bool,
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
@@ -55,6 +63,7 @@ struct Findings {
     log: Option<wal::Report>,
     lake: Option<LakeFindings>,
     dead_letters: Option<LetterFindings>,
+    metrics: Option<MetricFindings>,
     /// What is wrong, a sentence each.
     problems: Vec<String>,
     /// Whether a repair changed the folder.
@@ -81,11 +90,35 @@ struct LetterFindings {
     set_aside: Vec<PathBuf>,
 }
 
+#[derive(Debug, Serialize)]
+struct MetricFindings {
+    /// Metrics that can be asked for.
+    good: usize,
+    /// What is wrong with files, and where.
+    problems: Vec<metrics::Problem>,
+}
+
 /// Checks the folder.
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let settings = SettingArgs { data_dir: args.data_dir.clone(), ..SettingArgs::default() };
     let config = settings.load()?.config;
     let dir = std::path::absolute(&config.data_dir)?;
+    let mut findings = Findings {
+        data_dir: dir.clone(),
+        node: None,
+        log: None,
+        lake: None,
+        dead_letters: None,
+        metrics: None,
+        problems: Vec::new(),
+        repaired: false,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if args.metrics {
+        check_metrics(&config, &runtime, &mut findings)?;
+        report_metrics(args, &findings)?;
+        return Ok(if findings.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     require(&dir)?;
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
     let _lock = fs.lock(&dir.join("LOCK")).map_err(|e| match e.kind() {
@@ -95,16 +128,6 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         }
         _ => Error::from(e).context(format!("cannot lock {}", dir.display())),
     })?;
-    let mut findings = Findings {
-        data_dir: dir.clone(),
-        node: None,
-        log: None,
-        lake: None,
-        dead_letters: None,
-        problems: Vec::new(),
-        repaired: false,
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let covered = match node(&fs, &dir) {
         Ok(node) => {
             findings.node = Some(node.to_string());
@@ -117,8 +140,41 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     };
     check_log(fs.as_ref(), &dir.join("wal"), covered, args.repair, &mut findings)?;
     check_letters(fs, &dir.join("dead_letters"), config.dead_letters.max_bytes.0, args.repair, &mut findings);
+    check_metrics(&config, &runtime, &mut findings)?;
     report(args, &findings)?;
     Ok(if findings.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn check_metrics(config: &Config, runtime: &Runtime, findings: &mut Findings) -> Result<()> {
+    let clock = Arc::new(SystemClock::new());
+    let (good, problems) = runtime.block_on(metrics::check(config.engine().query, config.metrics(), clock))?;
+    findings.problems.extend(problems.iter().map(|problem| format!("the metric {problem}")));
+    findings.metrics = Some(MetricFindings { good, problems });
+    Ok(())
+}
+
+fn report_metrics(args: &CheckArgs, findings: &Findings) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let text = serde_json::to_string_pretty(&findings.metrics).map_err(|e| Error::internal(e.to_string()))?;
+        writeln!(out, "{text}")?;
+        return Ok(());
+    }
+    write_metrics(&mut out, findings)?;
+    for problem in &findings.problems {
+        writeln!(out, "PROBLEM       {problem}")?;
+    }
+    if findings.problems.is_empty() {
+        writeln!(out, "all is well")?;
+    }
+    Ok(())
+}
+
+fn write_metrics(out: &mut impl std::io::Write, findings: &Findings) -> Result<()> {
+    if let Some(metrics) = &findings.metrics {
+        writeln!(out, "metrics       {} can be asked for, {} problems", metrics.good, metrics.problems.len())?;
+    }
+    Ok(())
 }
 
 fn node(fs: &Arc<dyn Fs>, dir: &Path) -> Result<NodeId> {
@@ -256,6 +312,7 @@ fn report(args: &CheckArgs, findings: &Findings) -> Result<()> {
             writeln!(out, "set aside     {}", file.display())?;
         }
     }
+    write_metrics(&mut out, findings)?;
     report_repair(&mut out, findings)?;
     for problem in &findings.problems {
         writeln!(out, "PROBLEM       {problem}")?;
@@ -265,6 +322,9 @@ fn report(args: &CheckArgs, findings: &Findings) -> Result<()> {
         (true, true) => writeln!(out, "repaired: a server can be started on it")?,
         (false, _) if findings.log.as_ref().is_some_and(|l| l.damage.is_some()) && !findings.repaired => {
             writeln!(out, "copy the folder, then run `tideline check --repair`")?;
+        }
+        (false, _) if findings.metrics.as_ref().is_some_and(|m| m.problems.len() == findings.problems.len()) => {
+            writeln!(out, "the data is whole; correct the files named above")?;
         }
         (false, _) => writeln!(out, "restore what is named above from a backup")?,
     }

@@ -11,6 +11,7 @@ pub mod folder;
 pub mod keys;
 pub mod load;
 pub mod maintain;
+pub mod metrics;
 pub mod serve;
 pub mod session;
 pub mod sql;
@@ -39,6 +40,7 @@ const USAGE: u8 = 2;
                   tideline serve                        start with the defaults on 127.0.0.1:8080\n  \
                   tideline load events.ndjson.gz        send it a file of events\n  \
                   tideline sql                          ask it questions\n  \
+                  tideline metrics sales/daily          one of its fixed metrics\n  \
                   tideline config                       every setting, its value, where it came from\n\n\
                   `tideline <command> --help` has examples of each command.",
     propagate_version = true,
@@ -64,6 +66,9 @@ pub enum Command {
     /// Ask SQL, once or in a conversation
     #[command(long_about = sql::ABOUT)]
     Sql(sql::SqlArgs),
+    /// List the fixed metrics, or ask for one
+    #[command(long_about = metrics::ABOUT)]
+    Metrics(metrics::MetricsArgs),
     /// Write events of a span of time into a file
     #[command(long_about = export::ABOUT)]
     Export(export::ExportArgs),
@@ -137,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Load(args) => load::run(&args),
         Command::Sql(args) => sql::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Maintain(args) => maintain::run(&args),

@@ -95,6 +95,8 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
     keys.reload()?;
     listen::may_listen(address, keys.any_active())?;
     fit_connections(&mut config);
+    // Planned now, so that what is wrong with a metric is in the log before the first request.
+    engine.metrics().catalogue().await;
     let config = Arc::new(config);
     let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address, keys);
     state.limits.connect().await;

@@ -5,6 +5,7 @@ use tideline_engine::error::{Error, Result};
 use tideline_engine::fs::crash::CrashAt;
 use tideline_engine::hot::{HotConfig, RedisConfig};
 use tideline_engine::lake::LakeConfig;
+use tideline_engine::metrics::MetricsConfig;
 use tideline_engine::query::{Shop, time_zone};
 
 use super::{Config, Hot};
@@ -57,6 +58,7 @@ impl Config {
         query.max_concurrent = self.query.max_concurrent;
         query.max_waiting = self.query.max_waiting;
         query.max_wait = self.query.max_wait.0;
+        engine.metrics = self.metrics();
         engine
     }
 
@@ -69,6 +71,18 @@ impl Config {
         // The engine's window begins with a whole minute, and a question reaches back to the middle of one.
         let window = self.hot.minutes() + 1;
         HotConfig { window, max_ids: self.hot.max_ids, max_names: self.hot.max_names, redis }
+    }
+
+    /// The settings of fixed metrics.
+    pub fn metrics(&self) -> MetricsConfig {
+        MetricsConfig {
+            dir: (!self.metrics.dir.as_os_str().is_empty()).then(|| self.metrics.dir.clone()),
+            reload: self.metrics.reload,
+            cache_bytes: self.metrics.cache_bytes.as_usize(),
+            answer_bytes: self.metrics.answer_bytes.as_usize(),
+            timeout: Some(self.query.timeout.0),
+            ..MetricsConfig::default()
+        }
     }
 
     fn lake(&self, lake: &mut LakeConfig) {

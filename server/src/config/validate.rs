@@ -47,6 +47,9 @@ impl Config {
         }
         self.validate_clients()?;
         self.validate_live()?;
+        let m = &self.metrics;
+        within("metrics.cache_bytes", m.cache_bytes, ByteSize(0), ByteSize::gib(64))?;
+        within("metrics.answer_bytes", m.answer_bytes, ByteSize::kib(1), ByteSize::gib(4))?;
         let q = &self.query;
         within("query.threads", q.threads, 0, 1_024)?;
         within("query.memory_bytes", q.memory_bytes, ByteSize::mib(32), ByteSize::gib(4_096))?;

@@ -21,6 +21,7 @@ use crate::app::AppState;
 use crate::config::ByteSize;
 use crate::error::Problem;
 use request::Asked;
+pub use request::{accepted, not_a_format};
 
 /// Names a query: `DELETE /queries/{id}` stops it.
 const X_QUERY_ID: HeaderName = HeaderName::from_static("x-query-id");
@@ -65,7 +66,7 @@ pub async fn cancel(State(state): State<AppState>, Path(id): Path<String>) -> Re
 /// `/sql.xml` and the like.
 pub async fn unknown_suffix(uri: Uri) -> Problem {
     let suffix = uri.path().strip_prefix("/sql.").unwrap_or_default();
-    request::not_a_format(suffix)
+    not_a_format(suffix)
 }
 
 async fn run(state: AppState, uri: &Uri, headers: &HeaderMap, asked: Asked) -> Result<Response, Problem> {

@@ -3,6 +3,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
+mod analytics;
 mod answers;
 mod app;
 mod auth;

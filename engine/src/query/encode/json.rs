@@ -90,7 +90,7 @@ impl JsonAnswer {
 }
 
 /// A type as answers name it: `Decimal128(18,4)`, `Timestamp(UTC)`, `Utf8`.
-fn type_name(kind: &arrow::datatypes::DataType) -> String {
+pub fn type_name(kind: &arrow::datatypes::DataType) -> String {
     use arrow::datatypes::DataType as D;
     match kind {
         D::Utf8 | D::LargeUtf8 | D::Utf8View => "Utf8".to_owned(),

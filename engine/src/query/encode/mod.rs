@@ -11,7 +11,8 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
 pub use cell::{CellOptions, Cells};
-pub use json::JsonAnswer;
+pub use json::{JsonAnswer, type_name};
+pub use plain::timestamp_text;
 
 use crate::error::Result;
 

@@ -174,7 +174,7 @@ pub(super) fn write_time(value: i64, per_second: i64, out: &mut Vec<u8>) {
 }
 
 /// A time as JSON answers show it.
-pub(super) fn timestamp_text(micros: i64) -> String {
+pub fn timestamp_text(micros: i64) -> String {
     let mut out = Vec::with_capacity(24);
     write_timestamp(micros, 1_000_000, &mut out);
     String::from_utf8_lossy(&out).into_owned()
