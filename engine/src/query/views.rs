@@ -25,10 +25,11 @@ macro_rules! views {
 }
 
 /// Name and text of every view.
-pub(super) const VIEWS: [(&str, &str); 9] = views![
+pub(super) const VIEWS: [(&str, &str); 10] = views![
     "line_items",
     "order_events",
     "orders",
+    "order_lines",
     "refunds",
     "sessions",
     "carts",
