@@ -5,7 +5,7 @@
 -- """
 -- cache = "10s"
 -- chart = "line"
--- units = { hour = "timestamp", local = "timestamp", gross = "money", discounts = "money", refunds = "money", net = "money", shipping = "money", tax = "money", total = "money", order_value = "money", aov = "money", orders = "count", units = "count", buyers = "count", visitors = "count", revenue_per_visitor = "money", cancelled_orders = "count", duplicate_orders = "count", foreign_orders = "count" }
+-- units = { hour = "timestamp", local = "text", gross = "money", discounts = "money", refunds = "money", net = "money", shipping = "money", tax = "money", total = "money", order_value = "money", aov = "money", orders = "count", units = "count", buyers = "count", visitors = "count", revenue_per_visitor = "money", cancelled_orders = "count", duplicate_orders = "count", foreign_orders = "count" }
 --
 -- [params.start]
 -- type = "date"
@@ -71,7 +71,7 @@ WITH sold AS (
   )
   GROUP BY hour
 )
-SELECT hour, shop_time(hour) AS local, orders, CAST(gross AS DECIMAL(38, 4)) AS gross, CAST(discounts AS DECIMAL(38, 4)) AS discounts,
+SELECT hour, to_char(shop_time(hour), '%Y-%m-%d %H:%M') AS local, orders, CAST(gross AS DECIMAL(38, 4)) AS gross, CAST(discounts AS DECIMAL(38, 4)) AS discounts,
        CAST(refunds AS DECIMAL(38, 4)) AS refunds, CAST(net AS DECIMAL(38, 4)) AS net,
        CAST(shipping AS DECIMAL(38, 4)) AS shipping, CAST(tax AS DECIMAL(38, 4)) AS tax,
        CAST(net + shipping + tax AS DECIMAL(38, 4)) AS total, CAST(order_value AS DECIMAL(38, 4)) AS order_value,
