@@ -56,41 +56,43 @@ WITH steps AS (
   FROM steps WHERE event_type = 'product_view' AND actor IS NOT NULL
   GROUP BY actor HAVING min(event_ts) < shop_midnight($end)
 ), added AS (
-  SELECT s.actor, p.at AS began, p.name, min(s.event_ts) AS at FROM steps AS s JOIN viewed AS p ON s.actor = p.actor
-  WHERE s.event_type = 'add_to_cart' AND s.event_ts >= p.at AND s.event_ts <= p.at + CAST($window AS INTERVAL)
-  GROUP BY s.actor, p.at, p.name
+  SELECT p.actor, p.at, p.name, min(s.event_ts) AS at2
+  FROM viewed AS p LEFT JOIN steps AS s ON s.actor = p.actor AND s.event_type = 'add_to_cart'
+    AND s.event_ts >= p.at AND s.event_ts <= p.at + CAST($window AS INTERVAL)
+  GROUP BY p.actor, p.at, p.name
 ), started AS (
-  SELECT s.actor, p.began, p.name, min(s.event_ts) AS at FROM steps AS s JOIN added AS p ON s.actor = p.actor
-  WHERE s.event_type = 'checkout_start' AND s.event_ts >= p.at AND s.event_ts <= p.began + CAST($window AS INTERVAL)
-  GROUP BY s.actor, p.began, p.name
+  SELECT p.actor, p.at, p.name, p.at2, min(s.event_ts) AS at3
+  FROM added AS p LEFT JOIN steps AS s ON s.actor = p.actor AND s.event_type = 'checkout_start'
+    AND s.event_ts >= p.at2 AND s.event_ts <= p.at + CAST($window AS INTERVAL)
+  GROUP BY p.actor, p.at, p.name, p.at2
 ), bought AS (
-  SELECT s.actor, p.began, p.name, min(s.event_ts) AS at FROM steps AS s JOIN started AS p ON s.actor = p.actor
-  WHERE s.event_type = 'purchase' AND s.event_ts >= p.at AND s.event_ts <= p.began + CAST($window AS INTERVAL)
-  GROUP BY s.actor, p.began, p.name
+  SELECT p.actor, p.at, p.name, p.at2, p.at3, min(s.event_ts) AS at4
+  FROM started AS p LEFT JOIN steps AS s ON s.actor = p.actor AND s.event_type = 'purchase'
+    AND s.event_ts >= p.at3 AND s.event_ts <= p.at + CAST($window AS INTERVAL)
+  GROUP BY p.actor, p.at, p.name, p.at2, p.at3
 ), reached AS (
-  SELECT name, 1 AS step, 'product_view' AS event_type, CAST(0 AS BIGINT) AS ms FROM viewed
-  UNION ALL
-  SELECT name, 2, 'add_to_cart', (CAST(at AS BIGINT) - CAST(began AS BIGINT)) / 1000 FROM added
-  UNION ALL
-  SELECT name, 3, 'checkout_start', (CAST(at AS BIGINT) - CAST(began AS BIGINT)) / 1000 FROM started
-  UNION ALL
-  SELECT name, 4, 'purchase', (CAST(at AS BIGINT) - CAST(began AS BIGINT)) / 1000 FROM bought
+  SELECT name, (CAST(at2 AS BIGINT) - CAST(at AS BIGINT)) / 1000 AS ms2,
+         (CAST(at3 AS BIGINT) - CAST(at AS BIGINT)) / 1000 AS ms3, (CAST(at4 AS BIGINT) - CAST(at AS BIGINT)) / 1000 AS ms4
+  FROM bought
 )
 , counted AS (
-  SELECT n.name, s.step, s.event_type, count(r.step) AS actors,
-         percentile_cont(CAST(r.ms AS DOUBLE), 0.5) AS ms_p50, percentile_cont(CAST(r.ms AS DOUBLE), 0.9) AS ms_p90
-  FROM (SELECT DISTINCT name FROM reached) AS n
-  CROSS JOIN (VALUES (1, 'product_view'), (2, 'add_to_cart'), (3, 'checkout_start'), (4, 'purchase')) AS s (step, event_type)
-  LEFT JOIN reached AS r ON r.name IS NOT DISTINCT FROM n.name AND r.step = s.step
-  GROUP BY n.name, s.step, s.event_type
-), compared AS (
-  SELECT *, first_value(actors) OVER (PARTITION BY name ORDER BY step) AS entered,
-         lag(actors) OVER (PARTITION BY name ORDER BY step) AS previous
+  SELECT name, count(*) AS viewed, count(ms2) AS added, count(ms3) AS started, count(ms4) AS purchased,
+         percentile_cont(CAST(ms2 AS DOUBLE), 0.5) AS p50_2, percentile_cont(CAST(ms2 AS DOUBLE), 0.9) AS p90_2,
+         percentile_cont(CAST(ms3 AS DOUBLE), 0.5) AS p50_3, percentile_cont(CAST(ms3 AS DOUBLE), 0.9) AS p90_3,
+         percentile_cont(CAST(ms4 AS DOUBLE), 0.5) AS p50_4, percentile_cont(CAST(ms4 AS DOUBLE), 0.9) AS p90_4
+  FROM reached GROUP BY name
+), stepped AS (
+  SELECT name, s.step, s.event_type, viewed AS entered,
+         CASE s.step WHEN 1 THEN viewed WHEN 2 THEN added WHEN 3 THEN started ELSE purchased END AS actors,
+         CASE s.step WHEN 2 THEN viewed WHEN 3 THEN added WHEN 4 THEN started END AS previous,
+         CASE s.step WHEN 2 THEN p50_2 WHEN 3 THEN p50_3 WHEN 4 THEN p50_4 END AS ms_p50,
+         CASE s.step WHEN 2 THEN p90_2 WHEN 3 THEN p90_3 WHEN 4 THEN p90_4 END AS ms_p90
   FROM counted
+  CROSS JOIN (VALUES (1, 'product_view'), (2, 'add_to_cart'), (3, 'checkout_start'), (4, 'purchase')) AS s (step, event_type)
 )
 SELECT name, step, event_type, actors, entered, previous,
        CAST(actors AS DOUBLE) / nullif(previous, 0) AS step_rate,
        CAST(actors AS DOUBLE) / nullif(entered, 0) AS overall_rate,
        previous - actors AS drop_off, ms_p50, ms_p90
-FROM compared
+FROM stepped
 ORDER BY entered DESC, name NULLS LAST, step

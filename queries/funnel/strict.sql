@@ -71,29 +71,29 @@ WITH steps AS (
     SELECT *, row_number() OVER (PARTITION BY actor ORDER BY furthest DESC, event_ts, seq) AS place FROM walked)
   WHERE place = 1
 ), reached AS (
-  SELECT name, 1 AS step, CAST(0 AS BIGINT) AS ms FROM best
-  UNION ALL
-  SELECT name, 2, (CAST(second_ts AS BIGINT) - CAST(event_ts AS BIGINT)) / 1000 FROM best WHERE furthest >= 2
-  UNION ALL
-  SELECT name, 3, (CAST(third_ts AS BIGINT) - CAST(event_ts AS BIGINT)) / 1000 FROM best WHERE furthest >= 3
-  UNION ALL
-  SELECT name, 4, (CAST(fourth_ts AS BIGINT) - CAST(event_ts AS BIGINT)) / 1000 FROM best WHERE furthest >= 4
+  SELECT name, CASE WHEN furthest >= 2 THEN (CAST(second_ts AS BIGINT) - CAST(event_ts AS BIGINT)) / 1000 END AS ms2,
+         CASE WHEN furthest >= 3 THEN (CAST(third_ts AS BIGINT) - CAST(event_ts AS BIGINT)) / 1000 END AS ms3,
+         CASE WHEN furthest >= 4 THEN (CAST(fourth_ts AS BIGINT) - CAST(event_ts AS BIGINT)) / 1000 END AS ms4
+  FROM best
 )
 , counted AS (
-  SELECT n.name, s.step, s.event_type, count(r.step) AS actors,
-         percentile_cont(CAST(r.ms AS DOUBLE), 0.5) AS ms_p50, percentile_cont(CAST(r.ms AS DOUBLE), 0.9) AS ms_p90
-  FROM (SELECT DISTINCT name FROM reached) AS n
-  CROSS JOIN (VALUES (1, 'product_view'), (2, 'add_to_cart'), (3, 'checkout_start'), (4, 'purchase')) AS s (step, event_type)
-  LEFT JOIN reached AS r ON r.name IS NOT DISTINCT FROM n.name AND r.step = s.step
-  GROUP BY n.name, s.step, s.event_type
-), compared AS (
-  SELECT *, first_value(actors) OVER (PARTITION BY name ORDER BY step) AS entered,
-         lag(actors) OVER (PARTITION BY name ORDER BY step) AS previous
+  SELECT name, count(*) AS viewed, count(ms2) AS added, count(ms3) AS started, count(ms4) AS purchased,
+         percentile_cont(CAST(ms2 AS DOUBLE), 0.5) AS p50_2, percentile_cont(CAST(ms2 AS DOUBLE), 0.9) AS p90_2,
+         percentile_cont(CAST(ms3 AS DOUBLE), 0.5) AS p50_3, percentile_cont(CAST(ms3 AS DOUBLE), 0.9) AS p90_3,
+         percentile_cont(CAST(ms4 AS DOUBLE), 0.5) AS p50_4, percentile_cont(CAST(ms4 AS DOUBLE), 0.9) AS p90_4
+  FROM reached GROUP BY name
+), stepped AS (
+  SELECT name, s.step, s.event_type, viewed AS entered,
+         CASE s.step WHEN 1 THEN viewed WHEN 2 THEN added WHEN 3 THEN started ELSE purchased END AS actors,
+         CASE s.step WHEN 2 THEN viewed WHEN 3 THEN added WHEN 4 THEN started END AS previous,
+         CASE s.step WHEN 2 THEN p50_2 WHEN 3 THEN p50_3 WHEN 4 THEN p50_4 END AS ms_p50,
+         CASE s.step WHEN 2 THEN p90_2 WHEN 3 THEN p90_3 WHEN 4 THEN p90_4 END AS ms_p90
   FROM counted
+  CROSS JOIN (VALUES (1, 'product_view'), (2, 'add_to_cart'), (3, 'checkout_start'), (4, 'purchase')) AS s (step, event_type)
 )
 SELECT name, step, event_type, actors, entered, previous,
        CAST(actors AS DOUBLE) / nullif(previous, 0) AS step_rate,
        CAST(actors AS DOUBLE) / nullif(entered, 0) AS overall_rate,
        previous - actors AS drop_off, ms_p50, ms_p90
-FROM compared
+FROM stepped
 ORDER BY entered DESC, name NULLS LAST, step

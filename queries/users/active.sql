@@ -40,7 +40,7 @@ WITH windows AS (
            / (60 * CAST($minutes AS BIGINT)) AS number,
          coalesce(user_id, anonymous_id) AS visitor, session_id, event_type
   FROM events
-  WHERE event_ts > $at - CAST($points AS BIGINT) * CAST($minutes AS BIGINT) * INTERVAL '1 minute'
+  WHERE event_ts > to_timestamp_micros(CAST($at AS BIGINT) - CAST($points AS BIGINT) * CAST($minutes AS BIGINT) * 60000000)
     AND event_ts <= $at + INTERVAL '5 minutes' AND bot IS NOT TRUE
     AND ($country IS NULL OR country = $country) AND ($device IS NULL OR mobile = ($device = 'mobile'))
 ), counted AS (
@@ -49,7 +49,8 @@ WITH windows AS (
 ), moments AS (
   SELECT unnest(range(0, CAST($points AS BIGINT))) AS number
 )
-SELECT $at - m.number * CAST($minutes AS BIGINT) * INTERVAL '1 minute' AS at, coalesce(c.active_users, 0) AS active_users,
+SELECT arrow_cast(CAST($at AS BIGINT) - m.number * CAST($minutes AS BIGINT) * 60000000,
+                  'Timestamp(Microsecond, Some("UTC"))') AS at, coalesce(c.active_users, 0) AS active_users,
        coalesce(c.active_sessions, 0) AS active_sessions, coalesce(c.events, 0) AS events
 FROM moments AS m LEFT JOIN counted AS c ON m.number = c.number
 ORDER BY at DESC
