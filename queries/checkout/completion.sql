@@ -1,6 +1,7 @@
 -- summary = "Checkouts that became orders"
 -- description = """
--- Of the sessions that began in the period and started checkout, those with a purchase at or after that start.
+-- Of the sessions that began in the period and started checkout (a checkout_start or checkout_step), those with a
+-- purchase at or after that start.
 -- completion_rate = completed / started.
 -- """
 -- cache = "10s"
@@ -52,15 +53,15 @@ WITH visits AS (
                   WHEN 'campaign' THEN utm_campaign WHEN 'country' THEN country WHEN 'city' THEN city
                   WHEN 'device' THEN device WHEN 'os' THEN os ELSE 'all' END AS name
   FROM sessions(shop_midnight($start), shop_midnight($end))
-  WHERE checkout_starts > 0 AND NOT bot AND ($country IS NULL OR country = $country) AND ($channel IS NULL OR channel = $channel)
+  WHERE checkout_started AND NOT bot AND ($country IS NULL OR country = $country) AND ($channel IS NULL OR channel = $channel)
     AND ($source IS NULL OR utm_source = $source) AND ($device IS NULL OR device = $device)
     AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)
 ), begun AS (
-  SELECT session_id, min(event_ts) FILTER (WHERE event_type = 'checkout_start') AS started_at,
+  SELECT session_id, min(event_ts) FILTER (WHERE event_type IN ('checkout_start', 'checkout_step')) AS started_at,
          max(event_ts) FILTER (WHERE event_type = 'purchase') AS purchased_at
   FROM events
   WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) + INTERVAL '1 day'
-    AND event_type IN ('checkout_start', 'purchase') AND session_id IS NOT NULL AND bot IS NOT TRUE
+    AND event_type IN ('checkout_start', 'checkout_step', 'purchase') AND session_id IS NOT NULL AND bot IS NOT TRUE
   GROUP BY session_id
 )
 SELECT v.name, count(*) AS started, count(*) FILTER (WHERE b.purchased_at >= b.started_at) AS completed,

@@ -54,7 +54,7 @@ SELECT CASE $by WHEN 'channel' THEN channel WHEN 'source' THEN utm_source WHEN '
        count(*) AS sessions,
        count(*) FILTER (WHERE product_views > 0) AS viewing_sessions,
        count(*) FILTER (WHERE add_to_carts > 0) AS adding_sessions,
-       count(*) FILTER (WHERE checkout_starts > 0) AS checkout_sessions,
+       count(*) FILTER (WHERE checkout_started) AS checkout_sessions,
        count(*) FILTER (WHERE converted) AS converted_sessions,
        count(*) FILTER (WHERE bounced) AS bounced_sessions,
        CAST(count(*) FILTER (WHERE converted) AS DOUBLE) / nullif(count(*), 0) AS conversion_rate,

@@ -2,7 +2,8 @@
 -- description = """
 -- Sessions that began in the period, newest first, with what was done in them. orders and revenue are of the orders first
 -- bought in the session, in the shop's currency; an order in another currency counts in foreign_orders. cart_abandoned:
--- something was put into the cart and nothing bought; checkout_succeeded: bought, where checkout was started (else null).
+-- what was put into the cart last was not followed by a purchase; checkout_succeeded: bought, where checkout
+-- was started. Both are null where there was no cart or no checkout.
 -- """
 -- cache = "10s"
 -- chart = "table"
@@ -63,10 +64,10 @@ WITH visits AS (
   GROUP BY session_id
 )
 SELECT v.session_id, v.visitor, v.started_at, v.ended_at, v.duration_ms, v.events, v.page_views, v.product_views,
-       v.product_list_views, v.add_to_carts, v.remove_from_carts, v.checkout_starts, v.purchases, v.entry_page, v.exit_page,
+       v.product_list_views, v.add_to_carts, v.remove_from_carts, v.checkout_steps, v.purchases, v.entry_page, v.exit_page,
        v.channel, v.utm_source, v.utm_campaign, v.country, v.device, v.bounced, v.converted,
-       CASE WHEN v.add_to_carts > 0 THEN v.purchases = 0 END AS cart_abandoned,
-       CASE WHEN v.checkout_starts > 0 THEN v.purchases > 0 END AS checkout_succeeded,
+       CASE WHEN v.add_to_carts > 0 THEN coalesce(v.last_purchase_at < v.last_add_at, true) END AS cart_abandoned,
+       CASE WHEN v.checkout_started THEN v.converted END AS checkout_succeeded,
        coalesce(b.orders, 0) AS orders, coalesce(b.foreign_orders, 0) AS foreign_orders,
        CAST(coalesce(b.revenue, 0) AS DECIMAL(38, 4)) AS revenue
 FROM visits AS v LEFT JOIN bought AS b ON v.session_id = b.session_id

@@ -7,7 +7,8 @@ SELECT *,
        (CAST(ended_at AS BIGINT) - CAST(started_at AS BIGINT)) / 1000 AS duration_ms,
        coalesce(user_id, anonymous_id) AS visitor,
        page_views = 1 AND actions = 1 AS bounced,
-       purchases > 0 AS converted
+       purchases > 0 AS converted,
+       checkout_steps > 0 AS checkout_started
 FROM (
   SELECT session_id, bot,
          min(event_ts) AS started_at,
@@ -20,8 +21,10 @@ FROM (
          count(*) FILTER (WHERE event_type = 'search') AS searches,
          count(*) FILTER (WHERE event_type = 'add_to_cart') AS add_to_carts,
          count(*) FILTER (WHERE event_type = 'remove_from_cart') AS remove_from_carts,
-         count(*) FILTER (WHERE event_type = 'checkout_start') AS checkout_starts,
+         count(*) FILTER (WHERE event_type IN ('checkout_start', 'checkout_step')) AS checkout_steps,
          count(*) FILTER (WHERE event_type = 'purchase') AS purchases,
+         max(event_ts) FILTER (WHERE event_type = 'add_to_cart') AS last_add_at,
+         max(event_ts) FILTER (WHERE event_type = 'purchase') AS last_purchase_at,
          first_value(page ORDER BY event_ts, seq) FILTER (WHERE page IS NOT NULL) AS entry_page,
          last_value(page ORDER BY event_ts, seq) FILTER (WHERE page IS NOT NULL) AS exit_page,
          first_value(user_id ORDER BY event_ts, seq) FILTER (WHERE user_id IS NOT NULL) AS user_id,
