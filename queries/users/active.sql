@@ -1,7 +1,7 @@
 -- summary = "Active users and sessions: now, and how it was before"
 -- description = """
 -- Distinct users and sessions with an event in the minutes before each moment: (moment - minutes, moment]. The first row is
--- now (or at=), where events stamped up to five minutes ahead count; each further row is one window earlier.
+-- now (or at=), where events that had come by then stamped up to five minutes ahead count; each further row is one window earlier.
 -- """
 -- cache = "10s"
 -- chart = "line"
@@ -41,7 +41,7 @@ WITH windows AS (
          coalesce(user_id, anonymous_id) AS visitor, session_id, event_type
   FROM events
   WHERE event_ts > to_timestamp_micros(CAST($at AS BIGINT) - CAST($points AS BIGINT) * CAST($minutes AS BIGINT) * 60000000)
-    AND event_ts <= $at + INTERVAL '5 minutes' AND bot IS NOT TRUE
+    AND (event_ts <= $at OR (received_at <= $at AND event_ts <= $at + INTERVAL '5 minutes')) AND bot IS NOT TRUE
     AND ($country IS NULL OR country = $country) AND ($device IS NULL OR mobile = ($device = 'mobile'))
 ), counted AS (
   SELECT number, count(DISTINCT visitor) AS active_users, count(DISTINCT session_id) AS active_sessions, count(*) AS events
