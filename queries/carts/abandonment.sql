@@ -1,7 +1,7 @@
 -- summary = "Carts left behind"
 -- description = """
--- Carts first filled in the period. A cart is closed when the window after its first add is over at the time asked for:
--- it was ordered within the window, or abandoned. Open carts stand apart. abandonment_rate = abandoned / closed.
+-- Carts first filled in the period. A cart is closed when the window after its first add is over at the time asked
+-- for: it was ordered within the window, or abandoned. Open carts stand apart. abandonment_rate = abandoned / closed.
 -- """
 -- path = "/carts"
 -- cache = "10s"
@@ -15,8 +15,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.at]
 -- type = "timestamp"
@@ -36,7 +36,7 @@
 WITH filled AS (
   SELECT CASE $by WHEN 'channel' THEN channel WHEN 'country' THEN country WHEN 'device' THEN device ELSE 'all' END AS name, first_add_at + CAST($window AS INTERVAL) <= $at AS closed,
          coalesce(ordered_at <= first_add_at + CAST($window AS INTERVAL) AND ordered_at <= $at, false) AS ordered
-  FROM carts(shop_midnight($start), shop_midnight($end))
+  FROM carts(shop_midnight($start), shop_day_end($end))
   WHERE NOT bot AND first_add_at <= $at
 )
 SELECT name, count(*) AS carts, count(*) FILTER (WHERE closed) AS closed,

@@ -1,8 +1,7 @@
 -- summary = "Checkouts that became orders"
 -- description = """
 -- Of the sessions that began in the period and started checkout (a checkout_start or checkout_step), those with a
--- purchase at or after that start.
--- completion_rate = completed / started.
+-- purchase at or after that start. completion_rate = completed / started.
 -- """
 -- cache = "10s"
 -- chart = "number"
@@ -15,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.by]
 -- type = "enum"
@@ -52,7 +51,7 @@ WITH visits AS (
   SELECT session_id, CASE $by WHEN 'channel' THEN channel WHEN 'source' THEN utm_source WHEN 'medium' THEN utm_medium
                   WHEN 'campaign' THEN utm_campaign WHEN 'country' THEN country WHEN 'city' THEN city
                   WHEN 'device' THEN device WHEN 'os' THEN os ELSE 'all' END AS name
-  FROM sessions(shop_midnight($start), shop_midnight($end))
+  FROM sessions(shop_midnight($start), shop_day_end($end))
   WHERE checkout_started AND NOT bot AND ($country IS NULL OR country = $country) AND ($channel IS NULL OR channel = $channel)
     AND ($source IS NULL OR utm_source = $source) AND ($device IS NULL OR device = $device)
     AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)
@@ -60,7 +59,7 @@ WITH visits AS (
   SELECT session_id, min(event_ts) FILTER (WHERE event_type IN ('checkout_start', 'checkout_step')) AS started_at,
          max(event_ts) FILTER (WHERE event_type = 'purchase') AS purchased_at
   FROM events
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) + INTERVAL '1 day'
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) + INTERVAL '1 day'
     AND event_type IN ('checkout_start', 'checkout_step', 'purchase') AND session_id IS NOT NULL AND bot IS NOT TRUE
   GROUP BY session_id
 )

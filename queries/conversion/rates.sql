@@ -1,7 +1,7 @@
 -- summary = "Conversion, add-to-cart and bounce rate"
 -- description = """
--- Of the sessions that began in the period: with a purchase, with something put into the cart, and with a single page view
--- and nothing else. Each rate is that number of sessions over all sessions, as they were at their start.
+-- Of the sessions that began in the period: with a purchase, with something put into the cart, and with a single page
+-- view and nothing else. Each rate is that number of sessions over all sessions, as they were at their start.
 -- """
 -- path = "/conversion"
 -- cache = "10s"
@@ -15,8 +15,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.by]
 -- type = "enum"
@@ -60,7 +60,7 @@ SELECT CASE $by WHEN 'channel' THEN channel WHEN 'source' THEN utm_source WHEN '
        CAST(count(*) FILTER (WHERE converted) AS DOUBLE) / nullif(count(*), 0) AS conversion_rate,
        CAST(count(*) FILTER (WHERE add_to_carts > 0) AS DOUBLE) / nullif(count(*), 0) AS add_to_cart_rate,
        CAST(count(*) FILTER (WHERE bounced) AS DOUBLE) / nullif(count(*), 0) AS bounce_rate
-FROM sessions(shop_midnight($start), shop_midnight($end))
+FROM sessions(shop_midnight($start), shop_day_end($end))
 WHERE NOT bot AND ($country IS NULL OR country = $country) AND ($channel IS NULL OR channel = $channel)
     AND ($source IS NULL OR utm_source = $source) AND ($device IS NULL OR device = $device)
     AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)

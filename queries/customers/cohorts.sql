@@ -1,7 +1,8 @@
 -- summary = "Cohort retention: customers who order again"
 -- description = """
--- Of the customers whose first order is in period 0 (a local month, or a week from Monday), those with an order in period k.
--- Cancelled orders are none. retention_rate = customers / cohort_size. A cohort is complete when start is the first day of a period.
+-- Of the customers whose first order is in period 0 (a local month, or a week from Monday), those with an order in
+-- period k. Cancelled orders are none. retention_rate = customers / cohort_size. A cohort is complete when start is
+-- the first day of a period.
 -- """
 -- path = "/cohorts"
 -- cache = "10s"
@@ -15,8 +16,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.grain]
 -- type = "enum"
@@ -26,7 +27,7 @@
 WITH cohort AS (
   SELECT visitor, CASE $grain WHEN 'month' THEN cohort_month ELSE cohort_week END AS cohort
   FROM customers
-  WHERE first_order_at >= shop_midnight($start) AND first_order_at < shop_midnight($end)
+  WHERE first_order_at >= shop_midnight($start) AND first_order_at < shop_day_end($end)
 ), active AS (
   SELECT DISTINCT visitor, CAST(CASE $grain WHEN 'month' THEN date_trunc('month', shop_day(ordered_at)) ELSE date_trunc('week', shop_day(ordered_at)) END AS DATE) AS period
   FROM orders WHERE NOT cancelled AND visitor IS NOT NULL

@@ -1,7 +1,7 @@
 -- summary = "Lifetime value: cumulative net sales by cohort age"
 -- description = """
--- Net sales (gross - discounts - refunds, the refunds booked on the order) of a cohort's customers up to and with period k, in
--- the shop's currency. ltv = net_cumulative / cohort_size.
+-- Net sales (gross - discounts - refunds, the refunds booked on the order) of a cohort's customers up to and with
+-- period k, in the shop's currency. ltv = net_cumulative / cohort_size.
 -- """
 -- cache = "10s"
 -- chart = "line"
@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.grain]
 -- type = "enum"
@@ -25,7 +25,7 @@
 WITH cohort AS (
   SELECT visitor, CASE $grain WHEN 'month' THEN cohort_month ELSE cohort_week END AS cohort
   FROM customers
-  WHERE first_order_at >= shop_midnight($start) AND first_order_at < shop_midnight($end)
+  WHERE first_order_at >= shop_midnight($start) AND first_order_at < shop_day_end($end)
 ), sized AS (
   SELECT cohort, count(*) AS cohort_size FROM cohort GROUP BY cohort
 ), spent AS (

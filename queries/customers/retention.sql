@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.grain]
 -- type = "enum"
@@ -26,7 +26,7 @@ WITH bought AS (
   SELECT DISTINCT visitor, CAST(CASE $grain WHEN 'month' THEN date_trunc('month', shop_day(ordered_at))
            WHEN 'week' THEN date_trunc('week', shop_day(ordered_at)) ELSE shop_day(ordered_at) END AS DATE) AS period
   FROM orders
-  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end) AND NOT cancelled AND visitor IS NOT NULL
+  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end) AND NOT cancelled AND visitor IS NOT NULL
 )
 SELECT b.period, count(*) AS buyers, count(*) FILTER (WHERE c.first_order_at < shop_midnight(b.period)) AS returning_buyers,
        count(*) - count(*) FILTER (WHERE c.first_order_at < shop_midnight(b.period)) AS new_buyers,

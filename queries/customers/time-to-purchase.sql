@@ -1,8 +1,8 @@
 -- summary = "From the first view to the order"
 -- description = """
--- For customers whose first order is in the period: from their first product view (at most lookback before) to that order.
--- Users are taken as they were at each event; views before somebody was known are not theirs (see users/identities).
--- customers without a view are counted apart. Percentiles are exact.
+-- For customers whose first order is in the period: from their first product view (at most lookback before) to that
+-- order. Users are taken as they were at each event; views before somebody was known are not theirs (see
+-- users/identities). customers without a view are counted apart. Percentiles are exact.
 -- """
 -- cache = "10s"
 -- chart = "number"
@@ -15,8 +15,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.lookback]
 -- type = "duration"
@@ -24,12 +24,12 @@
 -- doc = "how far back a view may lie"
 WITH firsts AS (
   SELECT visitor, ordered_at FROM orders
-  WHERE first_order AND ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end)
+  WHERE first_order AND ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end)
 ), views AS (
   SELECT coalesce(user_id, anonymous_id) AS visitor, event_ts
   FROM events
   WHERE event_type = 'product_view' AND bot IS NOT TRUE
-    AND event_ts >= shop_midnight($start) - CAST($lookback AS INTERVAL) AND event_ts < shop_midnight($end)
+    AND event_ts >= shop_midnight($start) - CAST($lookback AS INTERVAL) AND event_ts < shop_day_end($end)
 ), timed AS (
   SELECT f.visitor, (CAST(f.ordered_at AS BIGINT) - CAST(min(v.event_ts) AS BIGINT)) / 1000 AS ms
   FROM firsts AS f LEFT JOIN views AS v ON f.visitor = v.visitor AND v.event_ts <= f.ordered_at

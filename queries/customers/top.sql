@@ -1,7 +1,7 @@
 -- summary = "Customers by what they ordered"
 -- description = """
--- Customers by the gross sales of their orders in the period. value is what the orders were worth; net is after discounts and
--- refunds.
+-- Customers by the gross sales of their orders in the period. value is what the orders were worth; net is after
+-- discounts and refunds.
 -- """
 -- cache = "10s"
 -- chart = "table"
@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.limit]
 -- type = "integer"
@@ -26,7 +26,7 @@
 SELECT visitor, count(*) AS orders, sum(gross) AS gross, sum(net) AS net, sum(value) AS order_value,
        min(ordered_at) AS first_order_at, max(ordered_at) AS last_order_at
 FROM orders
-WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end) AND NOT cancelled AND NOT foreign_currency
+WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end) AND NOT cancelled AND NOT foreign_currency
   AND visitor IS NOT NULL
 GROUP BY visitor
 ORDER BY gross DESC, visitor

@@ -1,7 +1,7 @@
 -- summary = "Who viewed, added, started checkout, purchased, in any order"
 -- description = """
--- Actors with any of the steps in the period, each step counted by itself: a purchase without a cart counts as a purchase.
--- The steps are not parts of one another, so their rates are over all actors.
+-- Actors with any of the steps in the period, each step counted by itself: a purchase without a cart counts as a
+-- purchase. The steps are not parts of one another, so their rates are over all actors.
 -- """
 -- cache = "10s"
 -- chart = "funnel"
@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.actor]
 -- type = "enum"
@@ -40,7 +40,7 @@ WITH steps AS (
                   WHEN 'device' THEN CASE WHEN mobile THEN 'mobile' WHEN NOT mobile THEN 'desktop' END
                   WHEN 'os' THEN os ELSE 'all' END AS name
   FROM events
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND event_type IN ('product_view', 'add_to_cart', 'checkout_start', 'purchase')
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND event_type IN ('product_view', 'add_to_cart', 'checkout_start', 'purchase')
     AND bot IS NOT TRUE AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)
 ), actors AS (
   SELECT actor, first_value(name ORDER BY event_ts, seq) AS name,

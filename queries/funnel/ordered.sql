@@ -1,9 +1,9 @@
 -- summary = "View, cart, checkout, purchase: how far they come"
 -- description = """
 -- Actors whose first product view is in the period, and how many of them then added to the cart, started checkout and
--- purchased, in this order of time, all within the window after that view. Steps at the same moment are in order. Other
--- events may come between. step_rate = actors / previous, overall_rate = actors / entered, both null at 0; ms_p50 and ms_p90
--- are from the first step to this one, exact.
+-- purchased, in this order of time, all within the window after that view. Steps at the same moment are in order.
+-- Other events may come between. step_rate = actors / previous, overall_rate = actors / entered, both null at 0;
+-- ms_p50 and ms_p90 are from the first step to this one, exact.
 -- """
 -- path = "/funnel"
 -- cache = "10s"
@@ -17,8 +17,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.actor]
 -- type = "enum"
@@ -48,13 +48,13 @@ WITH steps AS (
                   WHEN 'device' THEN CASE WHEN mobile THEN 'mobile' WHEN NOT mobile THEN 'desktop' END
                   WHEN 'os' THEN os ELSE 'all' END AS name, seq
   FROM events
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) + CAST($window AS INTERVAL)
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) + CAST($window AS INTERVAL)
     AND event_type IN ('product_view', 'add_to_cart', 'checkout_start', 'purchase')
     AND bot IS NOT TRUE AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)
 ), viewed AS (
   SELECT actor, min(event_ts) AS at, first_value(name ORDER BY event_ts, seq) AS name
   FROM steps WHERE event_type = 'product_view' AND actor IS NOT NULL
-  GROUP BY actor HAVING min(event_ts) < shop_midnight($end)
+  GROUP BY actor HAVING min(event_ts) < shop_day_end($end)
 ), added AS (
   SELECT p.actor, p.at, p.name, min(s.event_ts) AS at2
   FROM viewed AS p LEFT JOIN steps AS s ON s.actor = p.actor AND s.event_type = 'add_to_cart'

@@ -1,8 +1,8 @@
 -- summary = "View, cart, checkout, purchase with no other step between"
 -- description = """
--- As funnel/ordered, where the steps of an actor must follow one another directly: of the four kinds of events, none of
--- another kind may stand between two steps (the same kind again may). Counted is the furthest an actor came within the
--- window after the view it began with.
+-- As funnel/ordered, where the steps of an actor must follow one another directly: of the four kinds of events, none
+-- of another kind may stand between two steps (the same kind again may). Counted is the furthest an actor came within
+-- the window after the view it began with.
 -- """
 -- cache = "10s"
 -- chart = "funnel"
@@ -15,8 +15,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.actor]
 -- type = "enum"
@@ -47,7 +47,7 @@ WITH steps AS (
                   WHEN 'device' THEN CASE WHEN mobile THEN 'mobile' WHEN NOT mobile THEN 'desktop' END
                   WHEN 'os' THEN os ELSE 'all' END AS name
   FROM events
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) + CAST($window AS INTERVAL)
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) + CAST($window AS INTERVAL)
     AND event_type IN ('product_view', 'add_to_cart', 'checkout_start', 'purchase')
     AND bot IS NOT TRUE AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)
 ), changes AS (
@@ -65,7 +65,7 @@ WITH steps AS (
               WHEN coalesce(third, 0) <> 3 OR third_ts > event_ts + CAST($window AS INTERVAL) THEN 2
               WHEN coalesce(fourth, 0) <> 4 OR fourth_ts > event_ts + CAST($window AS INTERVAL) THEN 3 ELSE 4 END AS furthest
   FROM ahead
-  WHERE step = 1 AND event_ts < shop_midnight($end)
+  WHERE step = 1 AND event_ts < shop_day_end($end)
 ), best AS (
   SELECT * FROM (
     SELECT *, row_number() OVER (PARTITION BY actor ORDER BY furthest DESC, event_ts, seq) AS place FROM walked)

@@ -1,8 +1,9 @@
 -- summary = "Stock, and for how many days it lasts"
 -- description = """
--- The latest stock_level of each product up to the moment asked for, less what was ordered since and not cancelled. Velocity is
--- units ordered over the days of the window in which the product was in stock: a day counts from the moment a level above 0 was
--- known; days before the first level known count as in stock. days_of_cover = on_hand / velocity, null when nothing sold.
+-- The latest stock_level of each product up to the moment asked for, less what was ordered since and not cancelled.
+-- Velocity is units ordered over the days of the window in which the product was in stock: a day counts from the
+-- moment a level above 0 was known; days before the first level known count as in stock. days_of_cover = on_hand /
+-- velocity, null when nothing sold.
 -- """
 -- cache = "10s"
 -- chart = "table"
@@ -38,9 +39,11 @@ WITH levels AS (
   SELECT product_id, max(event_ts) AS stock_at, last_value(quantity ORDER BY event_ts, seq) AS stock_level
   FROM levels GROUP BY product_id
 ), spans AS (
-  SELECT product_id, quantity, greatest(event_ts, $at - CAST($window AS INTERVAL)) AS since,
-         greatest(coalesce(lead(event_ts) OVER (PARTITION BY product_id ORDER BY event_ts, seq), $at),
-                  $at - CAST($window AS INTERVAL)) AS until
+  SELECT product_id, quantity, greatest(event_ts, arrow_cast($at, 'Timestamp(Microsecond, Some("UTC"))')
+           - CAST($window AS INTERVAL)) AS since,
+         greatest(coalesce(lead(event_ts) OVER (PARTITION BY product_id ORDER BY event_ts, seq),
+                  arrow_cast($at, 'Timestamp(Microsecond, Some("UTC"))')), arrow_cast($at, 'Timestamp(Microsecond, Some("UTC"))')
+           - CAST($window AS INTERVAL)) AS until
   FROM levels
 ), gone AS (
   SELECT product_id, sum(CAST(until AS BIGINT) - CAST(since AS BIGINT)) FILTER (WHERE quantity <= 0) AS out_of_stock_us

@@ -1,9 +1,9 @@
 -- summary = "Products: seen, put into carts, sold"
 -- description = """
 -- Views and adds are events of the period (an add with a quantity is one add); units, orders, gross and net are of its
--- orders, with the order's discount shared out by amount; refunded is what refunds of the period name of the product, not
--- capped. purchase_rate = buying_sessions / viewing_sessions: of the sessions that viewed the product in the period, those
--- that bought it in the period.
+-- orders, with the order's discount shared out by amount; refunded is what refunds of the period name of the product,
+-- not capped. purchase_rate = buying_sessions / viewing_sessions: of the sessions that viewed the product in the
+-- period, those that bought it in the period.
 -- """
 -- cache = "10s"
 -- chart = "table"
@@ -16,8 +16,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.product_id]
 -- type = "string"
@@ -38,7 +38,7 @@
 WITH lines AS (
   SELECT product_id, event_type, session_id, category, product_name, event_ts, seq, amount, quantity, currency
   FROM line_items
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND bot IS NOT TRUE AND product_id IS NOT NULL
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND bot IS NOT TRUE AND product_id IS NOT NULL
     AND event_type IN ('product_view', 'add_to_cart', 'remove_from_cart', 'purchase', 'refund')
     AND ($product_id IS NULL OR product_id = $product_id)
 ), seen AS (
@@ -63,7 +63,7 @@ WITH lines AS (
   SELECT product_id, sum(gross) AS gross, CAST(sum(discount) AS DECIMAL(38, 4)) AS discounts, sum(quantity) AS units,
          count(DISTINCT order_key) AS orders
   FROM order_lines
-  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end) AND NOT cancelled
+  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end) AND NOT cancelled
     AND NOT foreign_currency AND product_id IS NOT NULL
   GROUP BY product_id
 )

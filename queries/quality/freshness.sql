@@ -1,6 +1,7 @@
 -- summary = "How current the data is"
 -- description = """
--- The latest event by its own time and by arrival, for each type, and what arrived in the hour before the moment asked for.
+-- The latest event by its own time and by arrival, for each type, and what arrived in the hour before the moment asked
+-- for.
 -- """
 -- cache = "10s"
 -- chart = "table"

@@ -1,7 +1,7 @@
 -- summary = "Events that came late, by hour"
 -- description = """
--- Events by the hour they were received, and those that came more than late_after after they happened. lag is received_at -
--- event_ts; late_rate = late / events. Bots are counted too.
+-- Events by the hour they were received, and those that came more than late_after after they happened. lag is
+-- received_at - event_ts; late_rate = late / events. Bots are counted too.
 -- """
 -- cache = "10s"
 -- chart = "line"
@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.late_after]
 -- type = "duration"
@@ -27,6 +27,6 @@ SELECT date_trunc('hour', received_at) AS hour, count(*) AS events,
        percentile_cont(CAST((CAST(received_at AS BIGINT) - CAST(event_ts AS BIGINT)) / 1000 AS DOUBLE), 0.5) AS lag_ms_p50,
        max((CAST(received_at AS BIGINT) - CAST(event_ts AS BIGINT)) / 1000) AS lag_ms_max
 FROM events
-WHERE received_at >= shop_midnight($start) AND received_at < shop_midnight($end)
+WHERE received_at >= shop_midnight($start) AND received_at < shop_day_end($end)
 GROUP BY date_trunc('hour', received_at)
 ORDER BY hour

@@ -1,7 +1,7 @@
 -- summary = "Events that were not accepted, by hour and reason"
 -- description = """
--- Dead letters by the hour they were received, with the source, the field and the code of the reason, and where they stand
--- now.
+-- Dead letters by the hour they were received, with the source, the field and the code of the reason, and where they
+-- stand now.
 -- """
 -- cache = "10s"
 -- chart = "bars"
@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.code]
 -- type = "string"
@@ -28,7 +28,7 @@
 -- doc = "only in this state"
 SELECT date_trunc('hour', received_at) AS hour, source, field, code, status, count(*) AS events
 FROM dead_letters
-WHERE received_at >= shop_midnight($start) AND received_at < shop_midnight($end)
+WHERE received_at >= shop_midnight($start) AND received_at < shop_day_end($end)
   AND ($code IS NULL OR code = $code) AND ($status IS NULL OR status = $status)
 GROUP BY date_trunc('hour', received_at), source, field, code, status
 ORDER BY hour, source NULLS LAST, field NULLS LAST, code, status NULLS LAST

@@ -1,8 +1,8 @@
 -- summary = "Sales by the touch that earned them"
 -- description = """
 -- Each order is given to a session of the same visitor that began within lookback before it (the session of the order
--- included): the first one, or the last. A direct session earns an order only where there is no other. Orders without any
--- such session are null.
+-- included): the first one, or the last. A direct session earns an order only where there is no other. Orders without
+-- any such session are null.
 -- """
 -- cache = "10s"
 -- chart = "bars"
@@ -15,8 +15,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.model]
 -- type = "enum"
@@ -37,11 +37,11 @@
 WITH sold AS (
   SELECT order_key, visitor, ordered_at, gross, discount, refunds, value
   FROM orders
-  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end) AND NOT cancelled AND NOT foreign_currency
+  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end) AND NOT cancelled AND NOT foreign_currency
 ), touches AS (
   SELECT visitor, session_id, started_at, channel,
          CASE $by WHEN 'channel' THEN channel WHEN 'source' THEN utm_source ELSE utm_campaign END AS name
-  FROM sessions(shop_midnight($start) - CAST($lookback AS INTERVAL), shop_midnight($end))
+  FROM sessions(shop_midnight($start) - CAST($lookback AS INTERVAL), shop_day_end($end))
   WHERE NOT bot AND visitor IS NOT NULL
 ), ranked AS (
   SELECT o.order_key, o.gross, o.discount, o.refunds, o.value, t.name,

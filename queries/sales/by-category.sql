@@ -13,8 +13,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.by]
 -- type = "enum"
@@ -30,7 +30,7 @@ SELECT CASE $by WHEN 'category' THEN category ELSE brand END AS name, sum(gross)
        CAST(sum(discount) AS DECIMAL(38, 4)) AS discounts, sum(gross) - CAST(sum(discount) AS DECIMAL(38, 4)) AS net,
        sum(quantity) AS units, count(DISTINCT order_key) AS orders, count(DISTINCT visitor) AS buyers
 FROM order_lines
-WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end) AND NOT cancelled AND NOT foreign_currency
+WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end) AND NOT cancelled AND NOT foreign_currency
   AND ($country IS NULL OR country = $country)
 GROUP BY CASE $by WHEN 'category' THEN category ELSE brand END
 ORDER BY gross DESC, name NULLS LAST

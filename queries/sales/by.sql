@@ -1,8 +1,8 @@
 -- summary = "Sales by channel, campaign, country, device or kind of customer"
 -- description = """
--- Orders by what their session was at its start; an order without a session by what its purchase said itself. Refunds are
--- those of these orders, whenever they were made. customer: new for somebody's first order, returning for a later one,
--- unknown without a customer. Sessions are those that began in the period, by the same value.
+-- Orders by what their session was at its start; an order without a session by what its purchase said itself. Refunds
+-- are those of these orders, whenever they were made. customer: new for somebody's first order, returning for a later
+-- one, unknown without a customer. Sessions are those that began in the period, by the same value.
 -- """
 -- cache = "10s"
 -- chart = "bars"
@@ -15,8 +15,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.by]
 -- type = "enum"
@@ -28,7 +28,7 @@ WITH visits AS (
          CASE $by WHEN 'channel' THEN channel WHEN 'source' THEN utm_source WHEN 'medium' THEN utm_medium
                   WHEN 'campaign' THEN utm_campaign WHEN 'country' THEN country WHEN 'city' THEN city
                   WHEN 'device' THEN device WHEN 'os' THEN os END AS name
-  FROM sessions(shop_midnight($start) - INTERVAL '1 day', shop_midnight($end))
+  FROM sessions(shop_midnight($start) - INTERVAL '1 day', shop_day_end($end))
   WHERE NOT bot
 ), sold AS (
   SELECT CASE WHEN $by = 'customer'
@@ -39,7 +39,7 @@ WITH visits AS (
                             WHEN 'device' THEN o.device WHEN 'os' THEN o.os END END AS name,
          o.visitor, o.gross, o.discount, o.refunds, o.shipping, o.tax, o.value, o.units
   FROM orders AS o LEFT JOIN visits AS v ON o.session_id = v.session_id
-  WHERE o.ordered_at >= shop_midnight($start) AND o.ordered_at < shop_midnight($end)
+  WHERE o.ordered_at >= shop_midnight($start) AND o.ordered_at < shop_day_end($end)
     AND NOT o.cancelled AND NOT o.foreign_currency
 ), summed AS (
   SELECT name, count(*) AS orders, sum(gross) AS gross, sum(discount) AS discounts, sum(refunds) AS refunds,

@@ -1,8 +1,8 @@
 -- summary = "Sales by day"
 -- description = """
--- Orders on the day of their first purchase, refunds on their own day, in the shop's local days. Cancelled orders are gone
--- from the day they were made; orders in another currency are counted and kept out. A day on which nothing happened has no row.
--- net = gross - discounts - refunds; total = net + shipping + tax; aov = order_value / orders;
+-- Orders on the day of their first purchase, refunds on their own day, in the shop's local days. Cancelled orders are
+-- gone from the day they were made; orders in another currency are counted and kept out. A day on which nothing
+-- happened has no row. net = gross - discounts - refunds; total = net + shipping + tax; aov = order_value / orders;
 -- revenue_per_visitor = net / visitors, and visitors are all who did anything that day.
 -- """
 -- path = "/sales"
@@ -17,8 +17,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.country]
 -- type = "string"
@@ -43,19 +43,19 @@ WITH sold AS (
          coalesce(sum(duplicate_orders) FILTER (WHERE counts), 0) AS duplicate_orders,
          count(*) FILTER (WHERE foreign_currency AND NOT cancelled) AS foreign_orders
   FROM (SELECT *, NOT cancelled AND NOT foreign_currency AS counts FROM orders)
-  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end)
+  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end)
     AND ($country IS NULL OR country = $country) AND ($user_id IS NULL OR visitor = $user_id)
   GROUP BY shop_day(ordered_at)
 ), refunded AS (
   SELECT shop_day(event_ts) AS day, sum(refund) AS refunds
   FROM refunds
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND NOT foreign_currency
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND NOT foreign_currency
     AND ($country IS NULL OR country = $country) AND ($user_id IS NULL OR visitor = $user_id)
   GROUP BY shop_day(event_ts)
 ), visits AS (
   SELECT shop_day(event_ts) AS day, count(DISTINCT coalesce(user_id, anonymous_id)) AS visitors
   FROM events
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND bot IS NOT TRUE
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND bot IS NOT TRUE
     AND ($country IS NULL OR country = $country) AND ($user_id IS NULL OR coalesce(user_id, anonymous_id) = $user_id)
   GROUP BY shop_day(event_ts)
 ), summed AS (

@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.country]
 -- type = "string"
@@ -40,19 +40,19 @@ WITH sold AS (
          coalesce(sum(duplicate_orders) FILTER (WHERE counts), 0) AS duplicate_orders,
          count(*) FILTER (WHERE foreign_currency AND NOT cancelled) AS foreign_orders
   FROM (SELECT *, NOT cancelled AND NOT foreign_currency AS counts FROM orders)
-  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end)
+  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end)
     AND ($country IS NULL OR country = $country) AND ($user_id IS NULL OR visitor = $user_id)
   GROUP BY date_trunc('hour', ordered_at)
 ), refunded AS (
   SELECT date_trunc('hour', event_ts) AS hour, sum(refund) AS refunds
   FROM refunds
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND NOT foreign_currency
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND NOT foreign_currency
     AND ($country IS NULL OR country = $country) AND ($user_id IS NULL OR visitor = $user_id)
   GROUP BY date_trunc('hour', event_ts)
 ), visits AS (
   SELECT date_trunc('hour', event_ts) AS hour, count(DISTINCT coalesce(user_id, anonymous_id)) AS visitors
   FROM events
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND bot IS NOT TRUE
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND bot IS NOT TRUE
     AND ($country IS NULL OR country = $country) AND ($user_id IS NULL OR coalesce(user_id, anonymous_id) = $user_id)
   GROUP BY date_trunc('hour', event_ts)
 ), summed AS (

@@ -13,11 +13,11 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 SELECT CAST(date_part('hour', shop_time(ordered_at)) AS BIGINT) AS hour, count(*) AS orders, sum(gross) AS gross,
        sum(value) AS order_value
 FROM orders
-WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end) AND NOT cancelled AND NOT foreign_currency
+WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end) AND NOT cancelled AND NOT foreign_currency
 GROUP BY date_part('hour', shop_time(ordered_at))
 ORDER BY hour

@@ -1,8 +1,8 @@
 -- summary = "Sales as they were booked, by day and kind of entry"
 -- description = """
--- Nothing is restated: an order is booked on its day also when it was cancelled later, a cancellation takes all of it back
--- on the day it was made, a refund stands on its own day. An order cancelled later books no refunds: the cancellation
--- takes back all that it was.
+-- Nothing is restated: an order is booked on its day also when it was cancelled later, a cancellation takes all of it
+-- back on the day it was made, a refund stands on its own day. An order cancelled later books no refunds: the
+-- cancellation takes back all that it was.
 -- """
 -- cache = "10s"
 -- chart = "table"
@@ -15,8 +15,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 WITH entries AS (
   SELECT ordered_at AS booked_at, 'order' AS entry, gross, discount AS discounts, CAST(0 AS DECIMAL(38, 4)) AS refunds,
          shipping, tax
@@ -33,6 +33,6 @@ SELECT shop_day(booked_at) AS day, entry, count(*) AS entries, sum(gross) AS gro
        sum(refunds) AS refunds, sum(gross) - sum(discounts) - sum(refunds) AS net, sum(shipping) AS shipping,
        sum(tax) AS tax, sum(gross) - sum(discounts) - sum(refunds) + sum(shipping) + sum(tax) AS total
 FROM entries
-WHERE booked_at >= shop_midnight($start) AND booked_at < shop_midnight($end)
+WHERE booked_at >= shop_midnight($start) AND booked_at < shop_day_end($end)
 GROUP BY shop_day(booked_at), entry
 ORDER BY day, entry

@@ -1,7 +1,7 @@
 -- summary = "Sales by day of order"
 -- description = """
--- As sales/daily, with what was refunded of an order booked on the order's own day: what became of the orders of a day.
--- Refunds of orders that are not known are left out.
+-- As sales/daily, with what was refunded of an order booked on the order's own day: what became of the orders of a
+-- day. Refunds of orders that are not known are left out.
 -- """
 -- cache = "10s"
 -- chart = "bars"
@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.country]
 -- type = "string"
@@ -36,7 +36,7 @@ WITH sold AS (
          count(*) FILTER (WHERE foreign_currency AND NOT cancelled) AS foreign_orders,
          coalesce(sum(refunds) FILTER (WHERE counts), 0) AS refunds
   FROM (SELECT *, NOT cancelled AND NOT foreign_currency AS counts FROM orders)
-  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end)
+  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end)
     AND ($country IS NULL OR country = $country)
   GROUP BY shop_day(ordered_at)
 )

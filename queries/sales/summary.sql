@@ -1,7 +1,7 @@
 -- summary = "Sales of a period in one row"
 -- description = """
--- The period as a whole: buyers and visitors are distinct over all of it. returning_buyers had an order before the period
--- began; returning_rate = returning_buyers / buyers.
+-- The period as a whole: buyers and visitors are distinct over all of it. returning_buyers had an order before the
+-- period began; returning_rate = returning_buyers / buyers.
 -- """
 -- cache = "10s"
 -- chart = "number"
@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.country]
 -- type = "string"
@@ -43,17 +43,17 @@ WITH sold AS (
     SELECT o.*, NOT o.cancelled AND NOT o.foreign_currency AS counts, c.first_order_at < shop_midnight($start) AS earlier
     FROM orders AS o LEFT JOIN customers AS c ON o.visitor = c.visitor
   )
-  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end)
+  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end)
     AND ($country IS NULL OR country = $country) AND ($user_id IS NULL OR visitor = $user_id)
 ), refunded AS (
   SELECT coalesce(sum(refund), 0) AS refunds
   FROM refunds
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND NOT foreign_currency
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND NOT foreign_currency
     AND ($country IS NULL OR country = $country) AND ($user_id IS NULL OR visitor = $user_id)
 ), visits AS (
   SELECT count(DISTINCT coalesce(user_id, anonymous_id)) AS visitors
   FROM events
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND bot IS NOT TRUE
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND bot IS NOT TRUE
     AND ($country IS NULL OR country = $country) AND ($user_id IS NULL OR coalesce(user_id, anonymous_id) = $user_id)
 )
 SELECT orders, CAST(gross AS DECIMAL(38, 4)) AS gross, CAST(discounts AS DECIMAL(38, 4)) AS discounts,

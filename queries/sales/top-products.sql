@@ -1,7 +1,7 @@
 -- summary = "Best-selling products"
 -- description = """
--- Products by what was sold of them in the period, orders that were cancelled left out. net = gross - discounts, where the
--- order's discount is shared out by amount. The name, category and brand are the latest said of the product.
+-- Products by what was sold of them in the period, orders that were cancelled left out. net = gross - discounts, where
+-- the order's discount is shared out by amount. The name, category and brand are the latest said of the product.
 -- """
 -- cache = "10s"
 -- chart = "bars"
@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.order]
 -- type = "enum"
@@ -46,7 +46,7 @@ WITH sold AS (
          sum(gross) AS gross, CAST(sum(discount) AS DECIMAL(38, 4)) AS discounts, sum(quantity) AS units,
          count(DISTINCT order_key) AS orders, count(DISTINCT visitor) AS buyers
   FROM order_lines
-  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_midnight($end) AND NOT cancelled
+  WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end) AND NOT cancelled
     AND NOT foreign_currency AND product_id IS NOT NULL AND ($country IS NULL OR country = $country)
   GROUP BY product_id
 )

@@ -1,9 +1,9 @@
 -- summary = "Sessions one by one"
 -- description = """
--- Sessions that began in the period, newest first, with what was done in them. orders and revenue are of the orders first
--- bought in the session, in the shop's currency; an order in another currency counts in foreign_orders. cart_abandoned:
--- what was put into the cart last was not followed by a purchase; checkout_succeeded: bought, where checkout
--- was started. Both are null where there was no cart or no checkout.
+-- Sessions that began in the period, newest first, with what was done in them. orders and revenue are of the orders
+-- first bought in the session, in the shop's currency; an order in another currency counts in foreign_orders.
+-- cart_abandoned: what was put into the cart last was not followed by a purchase; checkout_succeeded: bought, where
+-- checkout was started. Both are null where there was no cart or no checkout.
 -- """
 -- cache = "10s"
 -- chart = "table"
@@ -16,8 +16,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.country]
 -- type = "string"
@@ -51,7 +51,7 @@
 -- max = 10000
 -- doc = "how many rows"
 WITH visits AS (
-  SELECT * FROM sessions(shop_midnight($start), shop_midnight($end))
+  SELECT * FROM sessions(shop_midnight($start), shop_day_end($end))
   WHERE NOT bot AND ($country IS NULL OR country = $country) AND ($channel IS NULL OR channel = $channel)
     AND ($source IS NULL OR utm_source = $source) AND ($device IS NULL OR device = $device)
     AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)

@@ -1,7 +1,7 @@
 -- summary = "Sessions: how many, how long, how deep"
 -- description = """
--- Sessions that began in the period. Duration is from the first event to the last, depth is page views; percentiles are exact.
--- A session of a single event lasts 0.
+-- Sessions that began in the period. Duration is from the first event to the last, depth is page views; percentiles
+-- are exact. A session of a single event lasts 0.
 -- """
 -- cache = "10s"
 -- chart = "table"
@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.by]
 -- type = "enum"
@@ -58,7 +58,7 @@ SELECT CASE $by WHEN 'channel' THEN channel WHEN 'source' THEN utm_source WHEN '
        percentile_cont(CAST(page_views AS DOUBLE), 0.5) AS depth_p50,
        count(*) FILTER (WHERE bounced) AS bounced_sessions,
        CAST(count(*) FILTER (WHERE bounced) AS DOUBLE) / nullif(count(*), 0) AS bounce_rate
-FROM sessions(shop_midnight($start), shop_midnight($end))
+FROM sessions(shop_midnight($start), shop_day_end($end))
 WHERE NOT bot AND ($country IS NULL OR country = $country) AND ($channel IS NULL OR channel = $channel)
     AND ($source IS NULL OR utm_source = $source) AND ($device IS NULL OR device = $device)
     AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)

@@ -1,6 +1,7 @@
 -- summary = "Bots, by what they call themselves"
 -- description = """
--- Events of known bots, which every other metric leaves out, and all events to compare them with. share = events / all_events.
+-- Events of known bots, which every other metric leaves out, and all events to compare them with. share = events /
+-- all_events.
 -- """
 -- cache = "10s"
 -- chart = "table"
@@ -13,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.limit]
 -- type = "integer"
@@ -26,7 +27,7 @@ WITH counted AS (
   SELECT user_agent, bot IS TRUE AS bot, count(*) AS events, count(DISTINCT session_id) AS sessions,
          count(*) FILTER (WHERE event_type = 'page_view') AS page_views
   FROM events
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end)
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end)
   GROUP BY user_agent, bot IS TRUE
 )
 SELECT user_agent, events, sessions, page_views, all_events, CAST(events AS DOUBLE) / nullif(all_events, 0) AS share

@@ -13,8 +13,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.country]
 -- type = "string"
@@ -43,7 +43,7 @@
 SELECT channel, count(*) AS sessions, count(DISTINCT visitor) AS visitors, count(*) FILTER (WHERE bounced) AS bounced_sessions,
        count(*) FILTER (WHERE converted) AS converted_sessions,
        CAST(count(*) FILTER (WHERE converted) AS DOUBLE) / nullif(count(*), 0) AS conversion_rate
-FROM sessions(shop_midnight($start), shop_midnight($end))
+FROM sessions(shop_midnight($start), shop_day_end($end))
 WHERE NOT bot AND ($country IS NULL OR country = $country) AND ($channel IS NULL OR channel = $channel)
     AND ($source IS NULL OR utm_source = $source) AND ($device IS NULL OR device = $device)
     AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)

@@ -1,6 +1,7 @@
 -- summary = "Traffic by day"
 -- description = """
--- Page views, events, sessions and visitors with an event on the local day. A session or visitor of two days counts in both.
+-- Page views, events, sessions and visitors with an event on the local day. A session or visitor of two days counts in
+-- both.
 -- """
 -- cache = "10s"
 -- chart = "line"
@@ -13,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.country]
 -- type = "string"
@@ -33,7 +34,7 @@
 SELECT shop_day(event_ts) AS day, count(*) FILTER (WHERE event_type = 'page_view') AS page_views, count(*) AS events,
        count(DISTINCT session_id) AS sessions, count(DISTINCT coalesce(user_id, anonymous_id)) AS visitors
 FROM events
-WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND (bot IS NOT TRUE AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id))
+WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND (bot IS NOT TRUE AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id))
   AND ($country IS NULL OR country = $country)
   AND ($device IS NULL OR mobile = ($device = 'mobile'))
 GROUP BY shop_day(event_ts)

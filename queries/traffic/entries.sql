@@ -1,6 +1,7 @@
 -- summary = "Pages on which sessions began"
 -- description = """
--- Sessions that began in the period, by the first page of any of their events. share = sessions / all_sessions, of those with a page.
+-- Sessions that began in the period, by the first page of any of their events. share = sessions / all_sessions, of
+-- those with a page.
 -- """
 -- cache = "10s"
 -- chart = "bars"
@@ -13,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.country]
 -- type = "string"
@@ -50,7 +51,7 @@
 SELECT entry_page AS page, count(*) AS sessions, count(*) FILTER (WHERE bounced) AS bounced_sessions,
        CAST(count(*) FILTER (WHERE bounced) AS DOUBLE) / nullif(count(*), 0) AS bounce_rate,
        sum(count(*)) OVER () AS all_sessions, CAST(count(*) AS DOUBLE) / nullif(sum(count(*)) OVER (), 0) AS share
-FROM sessions(shop_midnight($start), shop_midnight($end))
+FROM sessions(shop_midnight($start), shop_day_end($end))
 WHERE entry_page IS NOT NULL AND NOT bot AND ($country IS NULL OR country = $country) AND ($channel IS NULL OR channel = $channel)
     AND ($source IS NULL OR utm_source = $source) AND ($device IS NULL OR device = $device)
     AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)

@@ -1,7 +1,7 @@
 -- summary = "Events per second or minute, by type"
 -- description = """
--- How many events of each type happened in each second or minute before the moment asked for. Buckets without events of a
--- type have no row. per_second is events over the bucket's length.
+-- How many events of each type happened in each second or minute before the moment asked for. Buckets without events
+-- of a type have no row. per_second is events over the bucket's length.
 -- """
 -- cache = "10s"
 -- chart = "line"

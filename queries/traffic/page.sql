@@ -1,7 +1,7 @@
 -- summary = "One page over time"
 -- description = """
--- Views of one page by minute, hour or local day, with visitors, and the load times that browsers measured. bucket_start is
--- the moment the bucket begins.
+-- Views of one page by minute, hour or local day, with visitors, and the load times that browsers measured.
+-- bucket_start is the moment the bucket begins.
 -- """
 -- cache = "10s"
 -- chart = "line"
@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.page]
 -- type = "string"
@@ -36,7 +36,7 @@ SELECT CASE $bucket WHEN 'day' THEN shop_midnight(shop_day(event_ts)) WHEN 'hour
        count(*) AS views, count(DISTINCT coalesce(user_id, anonymous_id)) AS visitors,
        count(DISTINCT session_id) AS sessions, percentile_cont(CAST(load_ms AS DOUBLE), 0.5) AS load_ms_p50
 FROM events
-WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND event_type = 'page_view' AND page = $page AND bot IS NOT TRUE AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)
+WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND event_type = 'page_view' AND page = $page AND bot IS NOT TRUE AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)
 GROUP BY CASE $bucket WHEN 'day' THEN shop_midnight(shop_day(event_ts)) WHEN 'hour' THEN date_trunc('hour', event_ts)
                       ELSE date_trunc('minute', event_ts) END
 ORDER BY bucket_start

@@ -13,8 +13,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.country]
 -- type = "string"
@@ -40,7 +40,7 @@
 SELECT page, count(*) AS views, count(DISTINCT coalesce(user_id, anonymous_id)) AS visitors,
        count(DISTINCT session_id) AS sessions
 FROM events
-WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND event_type = 'page_view' AND page IS NOT NULL AND (bot IS NOT TRUE AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id))
+WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND event_type = 'page_view' AND page IS NOT NULL AND (bot IS NOT TRUE AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id))
   AND ($country IS NULL OR country = $country)
   AND ($device IS NULL OR mobile = ($device = 'mobile'))
 GROUP BY page

@@ -1,7 +1,8 @@
 -- summary = "Active users and sessions: now, and how it was before"
 -- description = """
--- Distinct users and sessions with an event in the minutes before each moment: (moment - minutes, moment]. The first row is
--- now (or at=), where events that had come by then stamped up to five minutes ahead count; each further row is one window earlier.
+-- Distinct users and sessions with an event in the minutes before each moment: (moment - minutes, moment]. The first
+-- row is now (or at=), where events that had come by then stamped up to five minutes ahead count; each further row is
+-- one window earlier.
 -- """
 -- cache = "10s"
 -- chart = "line"

@@ -1,7 +1,7 @@
 -- summary = "Which anonymous visitors became which users"
 -- description = """
--- Pairs of user_id and anonymous_id that events carried together, and how many users each anonymous_id has had: more than
--- one is a shared device.
+-- Pairs of user_id and anonymous_id that events carried together, and how many users each anonymous_id has had: more
+-- than one is a shared device.
 -- """
 -- cache = "10s"
 -- chart = "table"
@@ -14,8 +14,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.user_id]
 -- type = "string"
@@ -31,7 +31,7 @@
 SELECT user_id, anonymous_id, first_seen_at, last_seen_at, events, identifications,
        count(*) OVER (PARTITION BY anonymous_id) AS users_of_anonymous_id
 FROM identities
-WHERE last_seen_at >= shop_midnight($start) AND first_seen_at < shop_midnight($end)
+WHERE last_seen_at >= shop_midnight($start) AND first_seen_at < shop_day_end($end)
   AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)
 ORDER BY first_seen_at, user_id, anonymous_id
 LIMIT $limit

@@ -1,7 +1,7 @@
 -- summary = "What one user did, step by step"
 -- description = """
--- The events of one user in order, known and anonymous: everything under the user_id, and under each anonymous_id that was
--- linked to it (stitched).
+-- The events of one user in order, known and anonymous: everything under the user_id, and under each anonymous_id that
+-- was linked to it (stitched).
 -- """
 -- cache = "10s"
 -- chart = "table"
@@ -13,8 +13,8 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 --
 -- [params.user_id]
 -- type = "string"
@@ -29,7 +29,7 @@
 SELECT event_ts, event_type, session_id, page, channel, utm_source, utm_campaign, product_id, price, quantity, order_id,
        revenue, user_id, anonymous_id, user_id IS NULL AND anonymous_id <> $user_id AS stitched, event_id
 FROM events
-WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end)
+WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end)
   AND (user_id = $user_id OR anonymous_id = $user_id
        OR (user_id IS NULL AND anonymous_id IN (SELECT anonymous_id FROM identities WHERE user_id = $user_id)))
 ORDER BY event_ts, seq

@@ -1,7 +1,7 @@
 -- summary = "Visitors who come back, by week"
 -- description = """
--- Of the visitors first seen in week 0, the share with an event again k weeks later. Weeks are the shop's, from Monday.
--- First seen is first seen in the period; retention_rate = visitors / cohort_size.
+-- Of the visitors first seen in week 0, the share with an event again k weeks later. Weeks are the shop's, from
+-- Monday. First seen is first seen in the period; retention_rate = visitors / cohort_size.
 -- """
 -- cache = "10s"
 -- chart = "heatmap"
@@ -14,12 +14,12 @@
 --
 -- [params.end]
 -- type = "date"
--- default = "+1d"
--- doc = "the day after the last"
+-- default = "today"
+-- doc = "last day"
 WITH weeks AS (
   SELECT DISTINCT coalesce(user_id, anonymous_id) AS visitor, CAST(date_trunc('week', shop_day(event_ts)) AS DATE) AS week
   FROM events
-  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_midnight($end) AND bot IS NOT TRUE AND coalesce(user_id, anonymous_id) IS NOT NULL
+  WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND bot IS NOT TRUE AND coalesce(user_id, anonymous_id) IS NOT NULL
 ), firsts AS (
   SELECT visitor, min(week) AS cohort FROM weeks GROUP BY visitor
 ), counted AS (

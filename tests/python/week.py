@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 BERLIN = ZoneInfo("Europe/Berlin")
-START, END = "2025-03-24", "2025-03-31"
+START, END = "2025-03-24", "2025-03-30"
 
 
 def time(text):
@@ -130,7 +130,7 @@ for event in HUMAN:
 
 
 def within(moment, start=START, end=END):
-    return midnight(start) <= moment < midnight(end)
+    return start <= day(moment) <= end
 
 
 def count(events, *types):
@@ -208,12 +208,12 @@ def bucketed(start, end, key):
 
 
 def check_sales():
-    for request in (WEEK, "start=2025-03-30 end=2025-03-31", "start=2025-04-01 end=2025-04-05"):
+    for request in (WEEK, "start=2025-03-30 end=2025-03-30", "start=2025-04-01 end=2025-04-04"):
         start, end = (part.split("=")[1] for part in request.split())
         same("sales/daily", request, [{"day": k, **v} for k, v in bucketed(start, end, day)])
     hour = lambda m: m.strftime("%Y-%m-%dT%H:00:00.000Z")  # noqa: E731
-    same("sales/hourly", "start=2025-03-29 end=2025-03-31",
-         [{"hour": k, **v} for k, v in bucketed("2025-03-29", "2025-03-31", hour)])
+    same("sales/hourly", "start=2025-03-29 end=2025-03-30",
+         [{"hour": k, **v} for k, v in bucketed("2025-03-29", "2025-03-30", hour)])
     orders = [o for o in ORDERS if within(o.at)]
     visitors = {e["visitor"] for e in HUMAN if within(e["at"]) and e["visitor"]}
     before = {o.visitor for o in ORDERS if o.at < midnight(START)}
@@ -369,7 +369,7 @@ def check_customers():
     rows = defaultdict(int)
     for begin, when, _ in cells:
         rows[begin, (time(when).date() - time(begin).date()).days // 7] += 1
-    same("customers/cohorts", "start=2025-03-01 end=2025-04-01 grain=week",
+    same("customers/cohorts", "start=2025-03-01 end=2025-03-31 grain=week",
          [{"cohort": c, "k": k, "customers": n, "cohort_size": list(cohort.values()).count(c)}
           for (c, k), n in sorted(rows.items())])
     spent = defaultdict(D)
@@ -381,13 +381,13 @@ def check_customers():
         sums[c] += net
         rows.append({"cohort": c, "k": k, "net": net, "net_cumulative": sums[c],
                      "ltv": cent(sums[c], list(cohort.values()).count(c))})
-    same("customers/ltv", "start=2025-03-01 end=2025-04-01 grain=week", rows)
+    same("customers/ltv", "start=2025-03-01 end=2025-03-31 grain=week", rows)
     rows = []
     for w in sorted({week(o.at) for o in orders}):
         buyers = {o.visitor for o in orders if week(o.at) == w}
         back = {b for b in buyers if cohort[b] < w}
         rows.append({"period": w, "buyers": len(buyers), "returning_buyers": len(back), "returning_rate": len(back) / len(buyers)})
-    same("customers/retention", "start=2025-03-01 end=2025-04-01 grain=week", rows)
+    same("customers/retention", "start=2025-03-01 end=2025-03-31 grain=week", rows)
     at = midnight("2025-04-01")
     rfm = {v: [(time("2025-04-01").date() - max(o.at for o in orders if o.visitor == v).astimezone(BERLIN).date()).days,
                sum(o.visitor == v for o in orders), sum((o.net for o in orders if o.visitor == v and not o.foreign), D(0))]

@@ -46,8 +46,8 @@ fn cells(rows: &[Row], names: &[&str]) -> Vec<String> {
     rows.iter().map(|row| names.iter().map(|n| row[*n].as_str()).collect::<Vec<_>>().join(",")).collect()
 }
 
-/// The whole of the data: its first day and the day after its last.
-const ALL: [(&str, &str); 2] = [("start", "2010-12-01"), ("end", "2011-07-01")];
+/// The whole of the data: its first day and its last.
+const ALL: [(&str, &str); 2] = [("start", "2010-12-01"), ("end", "2011-06-30")];
 
 fn all_and(more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
     ALL.iter().chain(more).copied().collect()
@@ -122,7 +122,7 @@ fn sessions_agree_with_another_implementation() {
     for currency in ["shop.currency=EUR", "shop.currency=USD"] {
         let folder = Folder::open_with(dir.path(), &[currency]).unwrap();
         load(&folder, &fixture.join("events.ndjson.gz"), None);
-        let given = [("start", "2022-01-01"), ("end", "2023-01-01"), ("limit", "10000")];
+        let given = [("start", "2022-01-01"), ("end", "2022-12-31"), ("limit", "10000")];
         let rows = metric(&folder, "sessions/list", &given);
         sessions.push(rows.into_iter().map(|row| (row["session_id"].clone(), row)).collect());
         folder.close().unwrap();
@@ -155,7 +155,8 @@ fn sessions_agree_with_another_implementation() {
     assert_eq!(compared, 62);
     // Theirs looks at the value of the tracker's cart, which these events do not carry: a cart of one add is not abandoned
     // there, and two that were bought at last are.
-    let known = [("0a42e1", "false"), ("996606", "false"), ("bbcf9f", "true")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let known =
+        [("0a42e1", "false"), ("996606", "false"), ("bbcf9f", "true")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     abandoned_differently.sort();
     assert_eq!(abandoned_differently, known);
 }
