@@ -146,7 +146,7 @@ pub(super) fn template(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> Res
     aggregates.extend(commerce::aggregates());
     let mut windows = SessionStateDefaults::default_window_functions();
     windows.extend(commerce::windows());
-    let session = SessionStateBuilder::new()
+    let mut session = SessionStateBuilder::new()
         .with_session_id(CATALOG.to_owned())
         .with_config(session_config(config.threads))
         .with_runtime_env(runtime_env(config, store)?)
@@ -159,7 +159,7 @@ pub(super) fn template(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> Res
         .with_table_function_list(functions::table())
         .with_physical_optimizer_rules(physical_rules())
         .build();
-    views::register(&session, tables.as_ref())?;
+    views::register(&mut session, tables.as_ref())?;
     Ok(session)
 }
 

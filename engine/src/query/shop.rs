@@ -3,6 +3,7 @@
 //! - `shop_time(ts)`: the shop's wall clock at that moment, a timestamp without a zone;
 //! - `shop_day(ts)`: the shop's local day, which is 23 or 25 hours long when clocks change;
 //! - `shop_midnight(day)`: the moment (UTC) at which a local day begins;
+//! - `shop_day_end(day)`: the moment at which it ends, the first of the next day;
 //! - `shop_currency()`: what amounts without a currency are in.
 
 use std::cell::Cell;
@@ -72,7 +73,7 @@ impl Shop {
 
     /// The functions.
     pub(super) fn functions(&self) -> Vec<Arc<ScalarUDF>> {
-        [Name::Time, Name::Day, Name::Midnight, Name::Currency]
+        [Name::Time, Name::Day, Name::Midnight, Name::DayEnd, Name::Currency]
             .map(|name| Arc::new(ScalarUDF::from(ShopFunction::new(self.clone(), name))))
             .to_vec()
     }
@@ -83,6 +84,7 @@ enum Name {
     Time,
     Day,
     Midnight,
+    DayEnd,
     Currency,
 }
 
@@ -116,9 +118,10 @@ impl ShopFunction {
 
     fn of(&self, argument: &ArrayRef) -> Result<ArrayRef> {
         Ok(match self.name {
-            Name::Midnight => {
+            Name::Midnight | Name::DayEnd => {
                 let days = cast(argument, &DataType::Date32)?;
-                let begin = |day: Option<i32>| day.and_then(|d| self.shop.midnight(d));
+                let later = i32::from(self.name == Name::DayEnd);
+                let begin = |day: Option<i32>| day.and_then(|d| self.shop.midnight(d.checked_add(later)?));
                 let begins = days.as_primitive::<Date32Type>().iter().map(begin);
                 Arc::new(begins.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
             }
@@ -140,6 +143,7 @@ impl ScalarUDFImpl for ShopFunction {
             Name::Time => "shop_time",
             Name::Day => "shop_day",
             Name::Midnight => "shop_midnight",
+            Name::DayEnd => "shop_day_end",
             Name::Currency => "shop_currency",
         }
     }
@@ -152,7 +156,7 @@ impl ScalarUDFImpl for ShopFunction {
         Ok(match self.name {
             Name::Time => DataType::Timestamp(TimeUnit::Microsecond, None),
             Name::Day => DataType::Date32,
-            Name::Midnight => time_type(),
+            Name::Midnight | Name::DayEnd => time_type(),
             Name::Currency => DataType::Utf8,
         })
     }
@@ -174,6 +178,8 @@ impl ScalarUDFImpl for ShopFunction {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::Array as _;
+
     use super::*;
     use crate::clock::HOUR;
 
@@ -204,6 +210,16 @@ mod tests {
         let shop = Shop { time_zone: time_zone("America/Sao_Paulo").unwrap(), ..Shop::default() };
         let begin = shop.midnight(shop.day(at("2018-11-04T12:00:00Z"))).unwrap();
         assert_eq!(begin, at("2018-11-04T03:00:00Z"));
+    }
+
+    #[test]
+    fn a_day_ends_where_the_next_begins() {
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(berlin().day(at("2026-03-29T12:00:00Z"))), None]));
+        let [begins, ends] =
+            [Name::Midnight, Name::DayEnd].map(|name| ShopFunction::new(berlin(), name).of(&days).unwrap());
+        let moment = |array: &ArrayRef| array.as_primitive::<TimestampMicrosecondType>().value(0);
+        assert_eq!((moment(&begins), moment(&ends)), (at("2026-03-28T23:00:00Z"), at("2026-03-29T22:00:00Z")));
+        assert!(ends.is_null(1));
     }
 
     #[test]

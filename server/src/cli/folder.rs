@@ -37,7 +37,16 @@ impl Folder {
     /// # Errors
     /// When a server is using it, or its contents are damaged.
     pub fn open(dir: &Path) -> Result<Self> {
-        let args = SettingArgs { data_dir: Some(dir.to_owned()), ..SettingArgs::default() };
+        Self::open_with(dir, &[])
+    }
+
+    /// Opens a folder with settings of its own, as `--set` takes them: `shop.currency=GBP`.
+    ///
+    /// # Errors
+    /// Those of [`Folder::open`], and a setting that is refused.
+    pub fn open_with(dir: &Path, settings: &[&str]) -> Result<Self> {
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let args = SettingArgs { data_dir: Some(dir.to_owned()), settings, ..SettingArgs::default() };
         let config = args.load()?.config;
         let mut engine = config.engine();
         engine.query.timeout = config.query.max_timeout.0;

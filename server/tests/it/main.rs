@@ -15,6 +15,7 @@ mod dead_letters;
 mod hostile;
 mod limits;
 mod live;
+mod metrics_truth;
 mod online_retail;
 mod process;
 mod rate_limit;

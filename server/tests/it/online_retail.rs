@@ -18,7 +18,7 @@ use tideline_server::cli::load::read::{FileFormat, Input, ReadOptions};
 use tideline_server::cli::load::send::{Tally, send_all};
 use tideline_server::cli::load::{read_all, read_mapping};
 
-fn fixtures(name: &str) -> Option<PathBuf> {
+pub(crate) fn fixtures(name: &str) -> Option<PathBuf> {
     match std::env::var_os("TIDELINE_FIXTURES") {
         Some(folder) => Some(Path::new(&folder).join(name)),
         None => {
@@ -28,11 +28,11 @@ fn fixtures(name: &str) -> Option<PathBuf> {
     }
 }
 
-fn json(path: &Path) -> Value {
+pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-fn load(folder: &Folder, file: &Path, mapping: Option<&str>) -> Tally {
+pub(crate) fn load(folder: &Folder, file: &Path, mapping: Option<&str>) -> Tally {
     let mapping = mapping.map(|name| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data").join(name);
         read_mapping(&path).unwrap()
@@ -47,7 +47,7 @@ fn load(folder: &Folder, file: &Path, mapping: Option<&str>) -> Tally {
 }
 
 /// The rows of a query: cells as CSV writes them, without the header. None of the queries here has text with commas.
-fn rows(folder: &Folder, sql: &str) -> Vec<String> {
+pub(crate) fn rows(folder: &Folder, sql: &str) -> Vec<String> {
     let mut out = Vec::new();
     let request = QueryRequest { sql: sql.to_owned(), params: BTreeMap::new(), timeout: None, limit: None };
     folder.write(request, Format::Csv, &mut out).unwrap_or_else(|e| panic!("{e}: {sql}"));
@@ -55,7 +55,7 @@ fn rows(folder: &Folder, sql: &str) -> Vec<String> {
 }
 
 /// The same rows from the figures: the named members of each object of a list.
-fn expected(list: &Value, members: &[&str]) -> Vec<String> {
+pub(crate) fn expected(list: &Value, members: &[&str]) -> Vec<String> {
     let cell = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
     let row = |object: &Value| members.iter().map(|m| cell(&object[m])).collect::<Vec<_>>().join(",");
     let rows: Vec<String> = list.as_array().unwrap().iter().map(row).collect();

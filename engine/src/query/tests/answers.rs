@@ -194,6 +194,31 @@ async fn the_table_can_be_looked_at() {
     assert_eq!(sql(&engine, series).await.unwrap(), r#"{"n":1000,"m":1000}"#);
 }
 
+/// A view of a span of time is the same rows as the view's own of that span, bound parameters included.
+#[tokio::test]
+async fn a_view_is_also_a_function_of_time() {
+    let engine = Fixture::three_days().await.engine();
+    let count = |from: &str| format!("SELECT count(*) AS n, sum(events) AS e FROM {from}");
+    let all = sql(&engine, &count("sessions")).await.unwrap();
+    assert_eq!(sql(&engine, &count("sessions('2000-01-01T00:00:00Z', '2100-01-01T00:00:00Z')")).await.unwrap(), all);
+    assert_eq!(
+        sql(&engine, &count("sessions(shop_midnight('2030-01-01'), now())")).await.unwrap(),
+        r#"{"n":0,"e":null}"#
+    );
+    let spans = "SELECT count(*) AS n, sum(events) AS e FROM (\
+        SELECT * FROM sessions(shop_midnight('2026-03-01'), shop_day_end('2026-03-03')) UNION ALL \
+        SELECT * FROM sessions(shop_day_end('2026-03-03'), shop_day_end('2026-03-09')))";
+    assert_eq!(sql(&engine, spans).await.unwrap(), all);
+    // The sessions of this table come back day after day: of the third day nothing is read.
+    let first = count("sessions(shop_midnight('2026-03-01'), shop_day_end('2026-03-01')) WHERE session_id = 's7'");
+    assert_eq!(sql(&engine, &first).await.unwrap(), r#"{"n":1,"e":12}"#);
+    let plan = sql(&engine, "EXPLAIN SELECT * FROM sessions(shop_midnight('2026-03-03'), now())").await.unwrap();
+    assert!(plan.contains("events.event_ts >= TimestampMicrosecond(1772409600000000"), "a day before: {plan}");
+    for wrong in ["sessions('2026-03-01')", "sessions(1, 2, 3)", "carts()"] {
+        assert_eq!(sql(&engine, &count(wrong)).await.unwrap_err().code, "plan_error", "{wrong}");
+    }
+}
+
 #[tokio::test]
 async fn columns_of_one_name_are_told_apart() {
     let engine = Fixture::three_days().await.engine();
