@@ -35,14 +35,24 @@ struct Week {
 }
 
 impl Week {
-    async fn open(zone: &str, metrics: MetricsConfig) -> Self {
+    /// Three small metrics over a small week, for what is about the catalogue and not about the metrics.
+    async fn small(metrics: MetricsConfig) -> Self {
+        let dir = metrics.dir.clone().or_else(|| Some(root("engine/tests/metrics")));
+        Self::over("engine/tests/metrics/week.ndjson", "UTC", MetricsConfig { dir, ..metrics }).await
+    }
+
+    async fn open(zone: &str) -> Self {
+        Self::over("data/week.ndjson", zone, MetricsConfig::default()).await
+    }
+
+    async fn over(events: &str, zone: &str, metrics: MetricsConfig) -> Self {
         let mut config = config();
         config.query.shop.time_zone = time_zone(zone).unwrap();
         config.metrics = metrics;
         let clock = Arc::new(ManualClock::new(micros(NOW)));
         let engine = Engine::open(config, Arc::new(SimFs::new()), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         let week = Self { engine, clock };
-        week.ingest(&std::fs::read_to_string(root("data/week.ndjson")).unwrap()).await;
+        week.ingest(&std::fs::read_to_string(root(events)).unwrap()).await;
         week
     }
 
@@ -148,7 +158,7 @@ async fn replay(text: &str, weeks: &mut Vec<(String, Week)>, flush: bool) -> Str
                     lines.next();
                 }
                 if !weeks.iter().any(|(known, _)| *known == zone) {
-                    weeks.push((zone.clone(), Week::open(&zone, MetricsConfig::default()).await));
+                    weeks.push((zone.clone(), Week::open(&zone).await));
                 }
                 let week = &weeks.iter().find(|(known, _)| *known == zone).unwrap().1;
                 if flush {
@@ -191,7 +201,7 @@ const WHOLE: &[(&str, &str)] = &[("start", "2026-03-02"), ("end", "2026-03-08"),
 
 #[tokio::test]
 async fn an_answer_is_kept_until_the_table_changes() {
-    let week = Week::open("UTC", MetricsConfig::default()).await;
+    let week = Week::small(MetricsConfig::default()).await;
     let (first, tag) = week.ask("sales/daily", WHOLE).await.unwrap();
     assert_eq!(week.ask("sales/daily", WHOLE).await.unwrap(), (first.clone(), tag.clone()));
     let mut shuffled = WHOLE.to_vec();
@@ -213,7 +223,7 @@ async fn an_answer_is_kept_until_the_table_changes() {
 
 #[tokio::test]
 async fn what_depends_on_the_clock_is_kept_for_its_time_only() {
-    let week = Week::open("UTC", MetricsConfig::default()).await;
+    let week = Week::small(MetricsConfig::default()).await;
     let tag = async || week.ask("sales/daily", &[]).await.unwrap().1;
     let (first, fixed) = (tag().await, week.ask("sales/daily", WHOLE).await.unwrap().1);
     week.clock.advance(Duration::from_secs(9));
@@ -229,7 +239,7 @@ async fn what_depends_on_the_clock_is_kept_for_its_time_only() {
 #[tokio::test]
 async fn memory_for_answers_and_their_size_have_limits() {
     let config = MetricsConfig { cache_bytes: 8 << 10, ..MetricsConfig::default() };
-    let week = Week::open("UTC", config).await;
+    let week = Week::small(config).await;
     for limit in 1..=20 {
         week.csv("sales/top-products", &[("limit", &limit.to_string())]).await;
         assert!(week.engine.metrics().cache_stats().bytes <= 8 << 10);
@@ -237,7 +247,7 @@ async fn memory_for_answers_and_their_size_have_limits() {
     let stats = week.engine.metrics().cache_stats();
     assert!(stats.entries > 1 && stats.entries < 20, "{stats:?}");
     let config = MetricsConfig { answer_bytes: 16, ..MetricsConfig::default() };
-    let error = Week::open("UTC", config).await.ask("sales/daily", WHOLE).await.unwrap_err();
+    let error = Week::small(config).await.ask("sales/daily", WHOLE).await.unwrap_err();
     assert_eq!((error.kind, error.code), (Kind::TooLarge, "answer_too_large"));
 }
 
@@ -270,7 +280,7 @@ fn code(outcome: Result<(String, String)>) -> (&'static str, String) {
 async fn an_edit_is_seen_and_a_broken_one_keeps_the_last_good_version() {
     let folder = Folder::new();
     folder.write("own/one.sql", "-- summary = \"One\"\nSELECT 1 AS n");
-    let week = Week::open("UTC", folder.config()).await;
+    let week = Week::small(folder.config()).await;
     assert_eq!(week.csv("own/one", &[]).await, "n\n1\n");
     assert_eq!(week.metric("own/one").await.origin, Origin::Folder);
 
@@ -293,9 +303,9 @@ async fn an_edit_is_seen_and_a_broken_one_keeps_the_last_good_version() {
     folder.write("users/active.sql", "-- summary = \"Mine\"\nSELECT FROM");
     assert_eq!(week.csv("users/active", &[]).await, "active_users\n7\n");
     std::fs::remove_dir_all(folder.0.path().join("users")).unwrap();
-    assert!(week.csv("users/active", &[]).await.starts_with("active_users,active_sessions\n"));
+    assert!(week.csv("users/active", &[]).await.starts_with("at,active_users,active_sessions,"));
     folder.write("users/active.sql", "-- summary = \"Mine\"\nSELECT FROM");
-    assert!(week.csv("users/active", &[]).await.starts_with("active_users,active_sessions\n"));
+    assert!(week.csv("users/active", &[]).await.starts_with("at,active_users,active_sessions,"));
     assert!(week.metric("users/active").await.warning.clone().unwrap().contains("built-in"));
     std::fs::remove_dir_all(folder.0.path().join("own")).unwrap();
     assert_eq!(code(week.ask("own/one", &[]).await).0, "unknown_metric");
@@ -361,7 +371,7 @@ async fn every_type_is_bound_as_what_it_is() {
         .collect();
     folder.write("types.sql", &format!("{header}SELECT {}", columns.join(", ")));
     folder.write("now.sql", "-- summary = \"Now\"\nSELECT now() AS n");
-    let week = Week::open("UTC", folder.config()).await;
+    let week = Week::small(folder.config()).await;
     let rows = async |given: &[(&str, &str)]| {
         let csv = week.csv("types", given).await;
         csv.lines().nth(1).unwrap().to_owned()

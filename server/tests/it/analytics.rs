@@ -1,6 +1,6 @@
 //! Fixed metrics over HTTP and on the command line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use arrow::datatypes::DataType;
@@ -11,12 +11,20 @@ use serde_json::{Value, json};
 use crate::app::{Answer, App};
 use crate::process::Server;
 
+/// Three small metrics over a small week, so that these tests are about the catalogue and not about the metrics.
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/metrics")
+}
+
 fn data(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../data").join(name)).unwrap()
+    std::fs::read_to_string(samples().join(name)).unwrap()
 }
 
 fn app(settings: &[(&str, &str)]) -> App {
-    let app = App::start(settings);
+    let samples = samples();
+    let dir = [("metrics.dir", samples.to_str().unwrap())];
+    let has_own = settings.iter().any(|(key, _)| *key == "metrics.dir");
+    let app = App::start(&[settings, if has_own { &[] } else { &dir }].concat());
     assert_eq!(app.post("/events", data("week.ndjson")).status, StatusCode::ACCEPTED);
     app
 }
@@ -145,10 +153,11 @@ fn the_list_says_all_that_is_known() {
         (&daily["chart"], &daily["compare"], &daily["origin"]),
         (&json!("bars"), &json!(true), &json!("built_in"))
     );
-    let start = json!({"name": "start", "type": "date", "required": false, "default": "-29d", "doc": "first day"});
+    let start = json!({"name": "start", "type": "date", "required": false, "default": "-29d",
+        "doc": "first day, in the shop's time zone"});
     assert_eq!(daily["params"][0], start);
     assert_eq!(daily["columns"][0], json!({"name": "day", "type": "Date", "unit": "date"}));
-    assert!(daily["sql"].as_str().unwrap().starts_with("SELECT "));
+    assert!(daily["sql"].as_str().unwrap().contains("SELECT "));
     assert_eq!(metrics.iter().find(|m| m["name"] == "mine").unwrap()["origin"], "folder");
     assert_eq!(list["problems"], json!([]));
     write("-- summary = \"Mine\"\nSELECT 22 AS n");
@@ -170,6 +179,9 @@ fn the_command_lists_describes_and_asks() {
     let dir = tempfile::tempdir().unwrap();
     let week = dir.path().join("week.ndjson");
     std::fs::write(&week, data("week.ndjson")).unwrap();
+    let samples = samples();
+    let settings = format!("[metrics]\ndir = {:?}\n", samples.to_str().unwrap());
+    std::fs::write(dir.path().join("tideline.toml"), settings).unwrap();
     stdout(&tideline(dir.path(), &["load", "week.ndjson", "--data-dir", "data"]));
     let asked = ["metrics", "sales/daily", "-p", "start=2026-03-02", "-p", "end=2026-03-08", "--format", "csv"];
     let csv = "day,gross,units,orders\r\n2026-03-02,100.4000,4,2\r\n2026-03-05,33.0000,4,1\r\n";
@@ -182,7 +194,7 @@ fn the_command_lists_describes_and_asks() {
     let described = stdout(&folder(&["metrics", "sales/daily", "--describe"]));
     assert!(described.contains("-29d") && described.contains("money") && described.contains("FROM line_items"));
 
-    let server = Server::start(&dir.path().join("data"), &[]);
+    let server = Server::start(&dir.path().join("data"), &[("TIDELINE_METRICS_DIR", samples.to_str().unwrap())]);
     let at = |args: &[&str]| tideline(dir.path(), &[args, &["--url", &server.url]].concat());
     assert_eq!(stdout(&at(&asked)), csv);
     assert_eq!(stdout(&at(&["metrics"])), list);
