@@ -9,6 +9,10 @@
 //! them, ids count that much earlier than their events. Scripts are refused by a Redis that is out of memory before
 //! they begin, and check what they were given before they write.
 //!
+//! An id takes 20 to 50 µs of Redis's time (measured on a busy machine of 2 cores: a user with a session 22, a session
+//! 18, with a whole funnel 49), so a share of a million users and a million sessions is there in about a minute, and
+//! one Redis follows some 20,000 ids a second.
+//!
 //! Memory in Redis 7 (measured by a test, ids of 20 bytes): about [`BYTES_PER_USER`] for a user with one session in one
 //! minute and [`BYTES_PER_SESSION`] for a session that went through the whole funnel, and about [`BYTES_PER_MINUTE`]
 //! for each further minute in which an id is seen; 12 KiB for each minute and kind of id. Redis must not evict keys

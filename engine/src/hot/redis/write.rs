@@ -14,7 +14,7 @@ use crate::hot::Ids;
 use crate::hot::delta::{Counts, Estimated, MinuteDelta, OrderSeen, SessionSeen, UserSeen, WindowDelta};
 
 /// Ids in one call: a few milliseconds of Redis's time, for which everybody else waits.
-const IDS_PER_CALL: usize = 400;
+const IDS_PER_CALL: usize = 100;
 /// Counters in one call, while a share is filled in.
 const COUNTERS_PER_CALL: usize = 1_000;
 /// A user's sessions in one entry.
