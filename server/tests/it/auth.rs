@@ -291,3 +291,17 @@ fn keys_open_a_public_address_and_the_commands_use_them() {
     let server = Server::start(&data, &[]);
     assert_eq!(Server::post(&server.url, &event("a")).unwrap().0, 401);
 }
+
+/// They are known at run time only, and must be no way around the route they lead to.
+#[test]
+fn further_paths_of_metrics_let_in_nobody_else() {
+    let app = App::start(&[]);
+    let mut seen = std::collections::BTreeSet::new();
+    for who in everybody(&app) {
+        let by_name = ask(&app, &Method::GET, "/analytics/sales/daily", &who).status;
+        assert_eq!(ask(&app, &Method::GET, "/sales", &who).status, by_name, "{who:?}");
+        assert_eq!(ask(&app, &Method::GET, "/sales.csv", &who).status, by_name, "{who:?}");
+        seen.insert(by_name.as_u16());
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [200, 401, 403]);
+}
