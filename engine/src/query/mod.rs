@@ -189,9 +189,7 @@ impl QueryEngine {
     /// Whatever is wrong with it, with its position in `text`.
     pub async fn prepare(&self, text: &str, params: Vec<(String, BindType, ScalarValue)>) -> Result<Prepared> {
         let (template, text, now) = (Arc::clone(&self.template), text.to_owned(), self.clock.now());
-        // Planning recurses deeply: on threads with deep stacks.
-        let planned = self.handle()?.spawn(async move { prepare::prepare(&template, &text, &params, now).await });
-        planned.await.map_err(|_| Error::internal("planning failed unexpectedly"))?
+        runtime::on_deep_stack(move || prepare::prepare(&template, &text, &params, now)).await?
     }
 
     /// Runs what was prepared, with these values, over this state of the table.

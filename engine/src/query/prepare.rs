@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, CastKind, DataType, ExactNumberInfo, Expr, Statement, TimezoneInfo, Value, ValueWithSpan,
     visit_expressions_mut,
 };
+use futures::executor::block_on;
 
 use super::events::TableState;
 use super::guard::{self, TextLimits};
@@ -89,8 +90,9 @@ impl Prepared {
     }
 }
 
-/// Parses, types, plans and analyses `text`, and makes a plan that could run with the values given to try.
-pub(super) async fn prepare(
+/// Parses, types, plans and analyses `text`, and makes a plan that could run with the values given to try. Nothing of
+/// it waits: the table is empty.
+pub(super) fn prepare(
     template: &SessionState,
     text: &str,
     params: &[(String, BindType, ScalarValue)],
@@ -101,13 +103,13 @@ pub(super) async fn prepare(
     let mut statement = guard::check(text, LIMITS, &run::tables(&session)?)?;
     let types = params.iter().map(|(name, bind, _)| (name.as_str(), *bind)).collect();
     give_types(&mut statement, &types)?;
-    let plan = session.statement_to_plan(statement).await.map_err(errors::from_datafusion)?;
+    let plan = block_on(session.statement_to_plan(statement)).map_err(errors::from_datafusion)?;
     let options = session.config_options().clone();
     let analysed = session.analyzer().execute_and_check(plan, &options, |_, _| {});
     let plan = analysed.map_err(errors::from_datafusion)?;
     let values: Vec<_> = params.iter().map(|(name, _, value)| (name.clone(), value.clone())).collect();
     let tried = optimized(&session, &plan, &values)?;
-    let physical = run::physical(&mut session, &tried, &state).await?;
+    let physical = block_on(run::physical(&mut session, &tried, &state))?;
     let schema = run::unique_names(&physical.schema());
     Ok(Prepared { changes_by_itself: changes_by_itself(&plan)?, schema, plan })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pace::{QUERY_NICENESS, yield_to_others};
 
 /// Planning recurses once per operator of an expression; the guard admits a few hundred operators.
@@ -51,4 +51,19 @@ impl Drop for QueryRuntime {
     fn drop(&mut self) {
         self.shutdown();
     }
+}
+
+/// Does `work` on a thread of its own, as deep as those of queries. For planning what is ours: on the query threads it
+/// would wait behind whatever strangers keep them busy with.
+///
+/// # Errors
+/// When the thread cannot be started, or panicked.
+pub(super) async fn on_deep_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let (done, outcome) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("plan".to_owned()).stack_size(STACK_BYTES).spawn(move || {
+        yield_to_others(QUERY_NICENESS);
+        // Whoever asked may have left.
+        drop(done.send(work()));
+    })?;
+    outcome.await.map_err(|_| Error::internal("planning failed unexpectedly"))
 }

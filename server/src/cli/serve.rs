@@ -95,8 +95,9 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
     keys.reload()?;
     listen::may_listen(address, keys.any_active())?;
     fit_connections(&mut config);
-    // Planned now, so that what is wrong with a metric is in the log before the first request.
-    engine.metrics().catalogue().await;
+    // Planned now, so that what is wrong with a metric is in the log before anybody asks; events need not wait for it.
+    let planning = Arc::clone(&engine);
+    tokio::spawn(async move { planning.metrics().catalogue().await });
     let config = Arc::new(config);
     let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address, keys);
     state.limits.connect().await;

@@ -82,7 +82,7 @@ fn mistakes_are_named() {
     let app = app(&[]);
     for (uri, status, code, part) in [
         ("/analytics/sales/daly", 404, "unknown_metric", "sales/daily"),
-        ("/analytics/daily", 404, "unknown_metric", "sales/daily"),
+        ("/analytics/daily", 404, "unknown_metric", "/daily"),
         ("/analytics/", 404, "not_found", ""),
         ("/analytics/sales/daily?strat=-1d", 400, "unknown_parameter", "\"start\""),
         ("/analytics/sales/daily?comprae=previous", 400, "unknown_parameter", "\"compare\""),

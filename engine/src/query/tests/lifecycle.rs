@@ -207,3 +207,17 @@ async fn the_json_document_is_the_contract() {
     });
     assert_eq!(value, expected);
 }
+
+/// A join that never yields keeps its thread when its time is over; planning our own texts must not wait for it.
+#[tokio::test]
+async fn what_is_ours_is_planned_while_every_query_thread_is_busy() {
+    let mut fixture = Fixture::new();
+    fixture.config.threads = 1;
+    let engine = fixture.engine();
+    let text = "SELECT count(*) FROM generate_series(1, 30000) a, generate_series(1, 30000) b \
+                WHERE (a.value * b.value) % 7 = 3";
+    let request = QueryRequest { timeout: Some(Duration::from_millis(100)), ..QueryRequest::new(text) };
+    assert_eq!(rows(&engine, request).await.unwrap_err().code, "query_timeout");
+    let prepared = engine.prepare("SELECT $n + 1 AS n", vec![("n".into(), BindType::Integer, 1i64.into())]).await;
+    assert_eq!(prepared.unwrap().schema().field(0).name(), "n");
+}
