@@ -27,6 +27,7 @@ mod session;
 mod shop;
 mod shortcut;
 mod stats;
+mod stop;
 mod views;
 pub mod encode;
 

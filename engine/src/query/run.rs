@@ -26,7 +26,7 @@ use super::events::{Pinned, TABLE, TableState};
 use super::guard::{self, TextLimits};
 use super::limits::Slot;
 use super::stats::QueryStats;
-use super::{QueryRequest, StateSource, errors, params, prepare, prune, session};
+use super::{QueryRequest, StateSource, errors, params, prepare, prune, session, stop};
 use crate::clock::Micros;
 use crate::error::{Error, Kind, Result};
 
@@ -301,6 +301,7 @@ async fn plan(job: &Job, state: Arc<TableState>) -> Result<(SessionState, Arc<dy
         Work::Prepared { plan, values } => prepare::optimized(&session, plan, values)?,
     };
     let physical = physical(&mut session, &logical, &state).await?;
+    let physical = stop::joins(physical, &job.cancel).map_err(errors::from_datafusion)?;
     Ok((session, physical))
 }
 
