@@ -41,7 +41,7 @@ pub use delta::{
 };
 pub use latency::Latency;
 pub use memory::{BYTES_PER_SESSION, BYTES_PER_USER, MemoryWindows};
-pub use node::{Answering, Degraded, NodeWindows};
+pub use node::{Answering, Degraded, NodeWindows, Told};
 pub use redis::{BYTES_PER_MINUTE, RedisConfig, RedisWindows};
 pub use redis::{BYTES_PER_SESSION as REDIS_BYTES_PER_SESSION, BYTES_PER_USER as REDIS_BYTES_PER_USER};
 pub use replica::{Replica, ReplicaState, ReplicaStatus};

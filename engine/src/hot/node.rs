@@ -30,6 +30,19 @@ pub struct Answering {
     pub windows: Arc<dyn HotWindow>,
     /// Why they may not have everything.
     pub degraded: Option<Degraded>,
+    /// The last position of this node that they count for certain.
+    pub applied: Seq,
+}
+
+/// What windows said.
+#[derive(Debug, Clone)]
+pub struct Told<T> {
+    /// It.
+    pub body: T,
+    /// Why it may not have everything.
+    pub degraded: Option<Degraded>,
+    /// The last position of this node that is in it for certain.
+    pub applied: Seq,
 }
 
 /// The windows of this node.
@@ -111,33 +124,46 @@ impl NodeWindows {
 
     /// The windows to ask now.
     pub fn answering(&self) -> Answering {
-        let own = |degraded| Answering { windows: Arc::clone(&self.memory) as _, degraded };
         if !*self.filled.borrow() {
-            return own(Some(Degraded::Filling));
+            return self.own(Some(Degraded::Filling));
         }
-        let Some(replica) = &self.replica else { return own(None) };
-        let why = match replica.state() {
-            ReplicaState::Live => return Answering { windows: Arc::clone(replica.windows()) as _, degraded: None },
+        let Some(replica) = &self.replica else { return self.own(None) };
+        let status = replica.status();
+        let why = match status.state {
+            ReplicaState::Live => {
+                let windows = Arc::clone(replica.windows()) as _;
+                return Answering { windows, degraded: None, applied: Seq(status.applied) };
+            }
             ReplicaState::Joining => "Redis was not reached yet",
             ReplicaState::CatchingUp => "Redis is being sent what it missed",
             ReplicaState::Rebuilding => "Redis is being filled again",
             ReplicaState::Away => "Redis does not answer",
         };
-        own(Some(Degraded::Alone(why.to_owned())))
+        self.own(Some(Degraded::Alone(why.to_owned())))
+    }
+
+    /// This node's own windows, as the ones to ask.
+    fn own(&self, degraded: Option<Degraded>) -> Answering {
+        Answering { windows: Arc::clone(&self.memory) as _, degraded, applied: self.applied() }
     }
 
     /// Asks the windows that answer now. Where those are the shared ones and they fail, this node's own are asked.
-    pub async fn ask<T, F>(&self, question: impl Fn(Arc<dyn HotWindow>) -> F) -> Result<(T, Option<Degraded>)>
+    ///
+    /// # Errors
+    /// Those of the question, from windows that are within reach.
+    pub async fn ask<T, F>(&self, question: impl Fn(Arc<dyn HotWindow>) -> F) -> Result<Told<T>>
     where
         F: Future<Output = Result<T>>,
     {
-        let Answering { windows, degraded } = self.answering();
+        // The position first: what has been applied by now is in any answer that follows.
+        let Answering { windows, degraded, applied } = self.answering();
         match question(windows).await {
-            Ok(answer) => Ok((answer, degraded)),
+            Ok(body) => Ok(Told { body, degraded, applied }),
             Err(e) if degraded.is_none() && self.replica.is_some() => {
-                tracing::debug!(error = %e, "the shared windows failed; this node answers with its own");
-                let answer = question(Arc::clone(&self.memory) as _).await?;
-                Ok((answer, Some(Degraded::Alone("Redis does not answer".to_owned()))))
+                tracing::warn!(error = %e, "the shared windows did not answer; this node's own do");
+                let alone = Degraded::Alone("Redis does not answer".to_owned());
+                let Answering { windows, degraded, applied } = self.own(Some(alone));
+                Ok(Told { body: question(windows).await?, degraded, applied })
             }
             Err(e) => Err(e),
         }

@@ -135,15 +135,16 @@ impl Shop {
         let stored = self.engine.status().seq;
         assert_eq!(stored, self.sent.load(Ordering::SeqCst), "an acknowledged event is missing");
         assert_eq!(answering.windows.applied().await.unwrap().0, stored);
+        assert_eq!(answering.applied.0, stored, "what answers claim to hold");
     }
 
     /// Asks as a request does; whether the answer was degraded.
     async fn ask(&self) -> bool {
         let since = self.engine.clock().now() - 60_000_000;
-        let (count, degraded) =
+        let told =
             self.engine.windows().ask(|windows| async move { windows.active(Ids::Users, since).await }).await.unwrap();
-        assert!(count.count > 0);
-        matches!(degraded, Some(Degraded::Alone(_)))
+        assert!(told.body.count > 0);
+        matches!(told.degraded, Some(Degraded::Alone(_)))
     }
 }
 

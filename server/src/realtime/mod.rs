@@ -23,12 +23,12 @@ use futures::future::BoxFuture;
 use tideline_engine::clock::{MILLISECOND, Micros};
 use tideline_engine::engine::Engine;
 use tideline_engine::error::Result;
-use tideline_engine::hot::{Degraded, HotWindow, MINUTE, Minute, minute_of};
+use tideline_engine::hot::{Degraded, MINUTE, Minute, minute_of};
 
 use crate::config::Config;
 use cache::Cache;
 use facts::Facts;
-use shapes::{Answer, Standing, Time};
+use shapes::{Answer, Standing};
 use sql::Table;
 
 /// How far back a question may reach, in minutes: a day. Longer ones are for `/sql`.
@@ -96,38 +96,24 @@ impl RealTime {
         span: Span,
         question: impl for<'a> Fn(&'a Facts) -> BoxFuture<'a, Result<T>>,
     ) -> Result<Answer<T>> {
-        let windows = self.engine.windows();
-        let mut standing = Standing {
-            at: Time(span.instant()),
-            source: "windows",
-            // Asked for first: what has been applied by now is in any answer that follows.
-            applied_seq: windows.applied().0,
-            degraded: None,
-            degraded_reason: None,
-        };
         if span.at.is_some() || span.minutes > self.config.hot.minutes() {
-            standing.source = "sql";
+            let applied = self.engine.windows().applied();
             let ahead = Micros::try_from(self.config.ingest.max_future.0.as_millis()).unwrap_or(0) * MILLISECOND;
             let (engine, timeout) = (Arc::clone(&self.engine), self.config.query.timeout.0);
             let facts = Facts::Table(Table { engine, timeout, ahead });
-            return Ok(Answer { body: question(&facts).await?, standing });
+            let body = question(&facts).await?;
+            return Ok(Answer { body, standing: Standing::new(span.instant(), "sql", applied) });
         }
-        let answering = windows.answering();
-        let mut degraded = answering.degraded;
-        let body = match question(&Facts::Windows(answering.windows)).await {
-            Ok(body) => body,
-            Err(e) => {
-                tracing::warn!(error = %e, "the shared windows did not answer; this server's own do");
-                degraded = Some(Degraded::Alone(e.message));
-                let own: Arc<dyn HotWindow> = Arc::clone(windows.memory()) as _;
-                question(&Facts::Windows(own)).await?
-            }
+        let question = &question;
+        let ask = |windows| async move {
+            let facts = Facts::Windows(windows);
+            question(&facts).await
         };
-        if let Some(degraded) = degraded {
-            standing.degraded = Some(true);
-            standing.degraded_reason = Some(reason(&degraded));
-        }
-        Ok(Answer { body, standing })
+        let told = self.engine.windows().ask(ask).await?;
+        let mut standing = Standing::new(span.instant(), "windows", told.applied);
+        standing.degraded = told.degraded.is_some().then_some(true);
+        standing.degraded_reason = told.degraded.as_ref().map(reason);
+        Ok(Answer { body: told.body, standing })
     }
 }
 

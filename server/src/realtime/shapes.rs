@@ -5,7 +5,7 @@ use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use tideline_engine::clock::Micros;
-use tideline_engine::event::MONEY_UNIT;
+use tideline_engine::event::{MONEY_UNIT, Seq};
 use tideline_engine::hot::{Active, FUNNEL_STEPS, LatestOrder, MINUTE, Minute, MinuteKpi, Top};
 
 /// An amount in 1/10,000, written as a JSON number with four digits after the point.
@@ -70,6 +70,13 @@ pub struct Standing {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degraded_reason: Option<String>,
+}
+
+impl Standing {
+    /// That of a whole answer.
+    pub fn new(at: Micros, source: &'static str, applied: Seq) -> Self {
+        Self { at: Time(at), source, applied_seq: applied.0, degraded: None, degraded_reason: None }
+    }
 }
 
 /// An answer with its standing.
