@@ -54,6 +54,8 @@ pub const BYTES_PER_SESSION: usize = 930;
 pub const BYTES_PER_MINUTE: usize = 80;
 /// Calls on their way at once while a share is filled in.
 const FILLING: usize = 4;
+/// Calls on their way at once while following: one is made ready while the other runs. More would hold up answers.
+const FOLLOWING: usize = 2;
 /// Keys deleted in one call.
 const DELETE: usize = 200;
 
@@ -162,6 +164,17 @@ impl RedisWindows {
         Ok((done == 0).then_some(at))
     }
 
+    /// How Redis makes room when it is full, where that is by forgetting keys: windows would then count too little and
+    /// nobody would know.
+    pub async fn evicts(&self) -> Result<Option<String>> {
+        let info =
+            async |c: &mut MultiplexedConnection| ::redis::cmd("INFO").arg("memory").query_async::<String>(c).await;
+        let info = self.writes.run(info).await?;
+        let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let limited = value("maxmemory").is_some_and(|bytes| bytes.trim() != "0");
+        Ok(value("maxmemory_policy").map(str::trim).filter(|p| limited && *p != "noeviction").map(str::to_owned))
+    }
+
     /// The node's current generation and the last position applied.
     async fn pointer(&self) -> Result<(String, Seq)> {
         let get = async |c: &mut MultiplexedConnection| {
@@ -212,8 +225,15 @@ impl HotWindow for RedisWindows {
         let writer = Writer { config: &self.config, floor, goal };
         // Made first: what cannot be written as a whole must not begin.
         let add = writer.add(delta)?;
-        let calls: Vec<_> = writer.seen(delta).chain(add).collect();
-        for call in calls {
+        let seen: Vec<_> = writer.seen(delta).collect();
+        let mut outcomes = stream::iter(seen).map(|call| self.call(call)).buffered(FOLLOWING);
+        while let Some(outcome) = outcomes.next().await {
+            if let Some(at) = outcome? {
+                return Ok(Applied::No { at });
+            }
+        }
+        // Only then: it moves the position, and what it adds up must not count without its ids.
+        for call in add {
             if let Some(at) = self.call(call).await? {
                 return Ok(Applied::No { at });
             }

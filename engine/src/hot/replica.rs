@@ -59,6 +59,9 @@ pub struct ReplicaStatus {
     pub lag: u64,
     /// How often this node's share was put there anew.
     pub rebuilds: u64,
+    /// The policy by which Redis forgets keys when it is full; windows are exact only with `noeviction`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evicts: Option<String>,
     /// What went wrong last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -89,8 +92,14 @@ impl Replica {
         filled: watch::Receiver<bool>,
         applied: Seq,
     ) -> Result<Self> {
-        let status =
-            ReplicaStatus { state: ReplicaState::Joining, applied: 0, lag: applied.0, rebuilds: 0, last_error: None };
+        let status = ReplicaStatus {
+            state: ReplicaState::Joining,
+            applied: 0,
+            lag: applied.0,
+            rebuilds: 0,
+            evicts: None,
+            last_error: None,
+        };
         let shared = Arc::new(Shared {
             pending: Mutex::new(Pending::new(applied)),
             wake: Notify::new(),
@@ -256,6 +265,7 @@ impl Feed {
     /// Finds out where Redis stands, and goes on from there if that is possible.
     async fn join(&mut self) -> Result<()> {
         let at = self.windows.applied().await?;
+        self.look_at_eviction().await?;
         self.unsent = None;
         if self.shared.pending.lock().goes_on_from(at) {
             self.whole_at = self.shared.pending.lock().last();
@@ -264,6 +274,19 @@ impl Feed {
             return Ok(());
         }
         self.rebuild().await
+    }
+
+    async fn look_at_eviction(&self) -> Result<()> {
+        let evicts = self.windows.evicts().await?;
+        let mut status = self.shared.status.write();
+        if let Some(policy) = evicts.as_deref().filter(|_| status.evicts != evicts) {
+            tracing::warn!(
+                policy,
+                "Redis may forget live windows when it is full: set its maxmemory-policy to noeviction"
+            );
+        }
+        status.evicts = evicts;
+        Ok(())
     }
 
     async fn rebuild(&mut self) -> Result<()> {

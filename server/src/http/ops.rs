@@ -85,6 +85,9 @@ fn redis(windows: &NodeWindows) -> Option<Redis> {
     // It may name the host: it is in the log.
     replica.last_error = None;
     let dependency = match replica.state {
+        ReplicaState::Live if replica.evicts.is_some() => degraded(
+            "it forgets keys when it is full, and windows count too little then: set maxmemory-policy noeviction",
+        ),
         ReplicaState::Live => OK,
         ReplicaState::Joining => degraded("it was not reached yet"),
         ReplicaState::CatchingUp => degraded("it is being sent what it missed"),

@@ -10,7 +10,11 @@ use futures::StreamExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
+use tideline_server::auth::keys::KeyLimits;
+use tideline_server::auth::scope::Scope;
+
 use crate::app::{App, event, until};
+use crate::auth::{make_key, secret};
 use crate::connections::{Listening, rest, until_blank_line};
 use crate::process::Server;
 
@@ -44,9 +48,13 @@ impl Frame {
 
 impl<'a> Stream<'a> {
     fn open(app: &'a App, last_event_id: Option<&str>) -> Self {
+        Self::open_with(app, last_event_id.map(|id| ("last-event-id", id.to_owned())))
+    }
+
+    fn open_with(app: &'a App, header: Option<(&str, String)>) -> Self {
         let mut request = Request::get("/live");
-        if let Some(id) = last_event_id {
-            request = request.header("last-event-id", id);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         let answer = app.router.clone().oneshot(request.body(Body::empty()).unwrap());
         let (parts, body) = app.runtime.block_on(answer).unwrap().into_parts();
@@ -219,6 +227,21 @@ fn streams_end_when_the_server_stops() {
     assert!(rest(&mut sse).ends_with("0\r\n\r\n"), "the stream was not ended in good order");
     let closed = std::iter::repeat_with(|| frame(&mut ws)).find(|(op, _)| *op == CLOSE).unwrap();
     assert_eq!(closed.1[..2], 1_001_u16.to_be_bytes());
+}
+
+#[test]
+fn a_stream_ends_with_the_key_it_was_opened_with() {
+    let app = App::start(&[FAST]);
+    let [leaving, staying] = [(); 2].map(|()| make_key(&app, &[Scope::Read], KeyLimits::default(), None));
+    let mut streams = [&leaving, &staying].map(|key| {
+        let bearer = format!("Bearer {}", secret(key));
+        Stream::open_with(&app, Some(("authorization", bearer)))
+    });
+    assert!(streams.iter_mut().all(|stream| stream.frame().event == "snapshot"));
+    app.state.auth.keys.revoke(&leaving.id).unwrap();
+    // A tick may have been on its way.
+    assert!((0..100).any(|_| streams[0].text().is_none()), "the stream goes on without its key");
+    assert_eq!(streams[1].frame().event, "tick");
 }
 
 const TEXT: u8 = 1;

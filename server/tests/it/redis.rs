@@ -114,7 +114,8 @@ fn answers(port: u16, within: Duration) -> bool {
     ping().is_ok_and(|answer| &answer == b"+PONG\r\n")
 }
 
-fn ask(url: &str, command: &[&str]) -> String {
+/// What a command answers.
+pub fn ask(url: &str, command: &[&str]) -> String {
     let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
     let mut cmd = redis::cmd(command[0]);
     cmd.arg(&command[1..]);

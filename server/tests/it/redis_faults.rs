@@ -10,7 +10,7 @@ use tideline_engine::hot::{HotConfig, HotWindow as _, RedisConfig, RedisWindows}
 
 use crate::app::until;
 use crate::process::Server;
-use crate::redis::Redis;
+use crate::redis::{Redis, ask};
 
 fn health(server: &Server) -> Value {
     let answer = ureq::get(format!("{}/health", server.url)).call();
@@ -108,4 +108,13 @@ fn redis_fault_health_says_what_happens_and_nothing_is_lost() {
     send(&server, 150);
     until("the server notices", || health(&server)["dependencies"]["redis"]["state"] == "away");
     assert_eq!(server.csv("SELECT count(*) FROM events"), ["200"]);
+    // A Redis that forgets keys when it is full is no place for windows.
+    let mut server = server;
+    server.kill();
+    redis.restart_empty();
+    assert_eq!(ask(&redis.url, &["CONFIG", "SET", "maxmemory", "1gb", "maxmemory-policy", "allkeys-lru"]), "OK");
+    let server = Server::start(&data, &settings);
+    until("the server notices", || health(&server)["dependencies"]["redis"]["evicts"] == "allkeys-lru");
+    let forgetful = &health(&server)["dependencies"]["redis"];
+    assert_eq!(forgetful["status"], "degraded", "{forgetful}");
 }
