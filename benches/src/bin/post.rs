@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tideline_benches::{Latencies, read_batch};
 use tideline_engine::clock::{Clock as _, SystemClock};
+use tideline_engine::hot::MINUTE;
 use tideline_server::traffic::{Generator, GeneratorConfig};
 
 /// Posts NDJSON to a Tideline server and reports rate and acknowledgement latency as JSON.
@@ -36,6 +37,9 @@ struct Arguments {
     /// Make up events that happen now, at the rate, for live windows.
     #[arg(long, requires_all = ["generate", "rate"])]
     live: bool,
+    /// Spread made-up events over that many minutes before now, to fill live windows without waiting for them.
+    #[arg(long, value_name = "MINUTES", requires = "generate", conflicts_with = "live")]
+    past: Option<u32>,
     /// The seed of made-up events.
     #[arg(long, default_value_t = 42)]
     seed: u64,
@@ -140,11 +144,19 @@ impl Source {
                 let now = SystemClock::new().now();
                 Self::MadeUp(Box::new(Generator::live(arguments.seed, rate, now)))
             }
-            (None, events) => Self::MadeUp(Box::new(Generator::new(GeneratorConfig {
-                seed: arguments.seed,
-                events: events.unwrap_or_default(),
-                ..GeneratorConfig::default()
-            }))),
+            (None, events) => {
+                let mut config = GeneratorConfig {
+                    seed: arguments.seed,
+                    events: events.unwrap_or_default(),
+                    ..GeneratorConfig::default()
+                };
+                if let Some(minutes) = arguments.past {
+                    config.span = Duration::from_secs(u64::from(minutes) * 60);
+                    config.start = SystemClock::new().now() - i64::from(minutes) * MINUTE;
+                    config.daily_rhythm = false;
+                }
+                Self::MadeUp(Box::new(Generator::new(config)))
+            }
         };
         let (mut skip, mut skipped) = (arguments.skip, Vec::new());
         while skip > 0 {
