@@ -43,7 +43,7 @@ class Server:
         return json.loads(self.text(method, path, body, kind) or "{}", parse_float=Decimal)
 
     def text(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         connection.request(method, path, body, {"content-type": kind})
         response = connection.getresponse()
         text = response.read()
