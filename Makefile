@@ -15,7 +15,7 @@ QUERY_EVENTS ?= 20000000
 REPETITIONS ?= 7
 BENCH_FLAGS ?=
 
-.PHONY: help setup demo build test fmt fmt-check lint doc deny unit clients notebooks bench clean
+.PHONY: help setup demo build test fmt fmt-check lint doc deny unit clients truth notebooks bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +31,7 @@ build: ## the release build: target/release/tideline
 	cargo build --release -p tideline
 
 # The order is cheap first, and the tests' own closing line last.
-test: setup fmt-check deny lint doc clients notebooks unit ## everything CI checks
+test: setup fmt-check deny lint doc clients truth notebooks unit ## everything CI checks
 
 fmt: ## format the code
 	cargo fmt --all
@@ -66,6 +66,10 @@ unit: ## the Rust tests
 clients: $(CLIENTS)/ready ## deltalake, polars and pyarrow read the table while the server writes
 	cargo build --workspace --locked
 	$(CLIENTS)/bin/python tests/python/open_table.py --tideline target/debug/tideline
+
+truth: ## every metric, worked out a second time in Python, over a known week and over shops made up at random
+	cargo build --workspace --locked
+	python3 tests/python/truth.py --tideline target/debug/tideline
 
 notebooks: $(NOTEBOOKS)/ready ## run the notebooks against a server with a made-up season; their figures must agree with the metrics
 	cargo build --workspace --locked
