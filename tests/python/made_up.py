@@ -125,8 +125,11 @@ class MadeUp:
             self.add("purchase", at, **said)
             if self.chance(0.12):
                 # Sent again, perhaps days later, perhaps by somebody who says less.
-                again = {**said, "session_id": self.maybe(0.7, lambda: who.get("session_id")), "user_id": self.maybe(0.7, lambda: who.get("user_id"))}
-                self.add("purchase", at + timedelta(seconds=self.r.choice([0, 30, 86_400, 700_000])), **again)
+                delay = self.r.choice([0, 30, 86_400, 700_000])
+                # Metrics of a range look a day around it: a session that comes back later is a new visit to them.
+                session = who.get("session_id") if delay < 86_400 else None
+                again = {**said, "session_id": session, "user_id": self.maybe(0.7, lambda: who.get("user_id"))}
+                self.add("purchase", at + timedelta(seconds=delay), **again)
             if self.chance(0.3):
                 at = self.step(at)
         if self.chance(0.3):
