@@ -5,9 +5,10 @@
 -- of them states it; their lines add. A purchase that states the order's revenue again over the same lines is the order
 -- sent twice: it is counted in `duplicate_orders` and adds nothing. `value` is the revenue, and the lines of purchases
 -- that state none. `discount` is what the order states, else the sum over its lines. `refunds` are capped at the value; a
--- refund that names neither amount nor lines is of all that is left, one in another currency of nothing. A cancelled order
--- has no refunds besides: all of it is gone. `ordinal` counts a customer's orders that were not cancelled, in time. `foreign_currency`: not in the shop's
--- currency, so its amounts are in `currency` and must not be added to others.
+-- refund that names neither amount nor lines is of all that is left, one in another currency of nothing (of an order that is
+-- not in the shop's currency: one in the shop's). A cancelled order has no refunds besides: all of it is gone. `ordinal`
+-- counts a customer's orders that were not cancelled, in time. `foreign_currency`: not in the shop's currency, so its
+-- amounts are in `currency` and must not be added to others.
 SELECT order_key, order_id, ordered_at, visitor, user_id, anonymous_id, session_id, cart_id, channel, utm_source,
        utm_medium, utm_campaign, country, city, os, device, coupon, currency, foreign_currency, purchases,
        duplicate_orders, units, gross, discount, line_discounts, tax, shipping, value, cancelled, cancelled_at, refunds,

@@ -159,7 +159,7 @@ def requests(params, made, now, random, share):
 def made_up(checks, declared, binary, seed, share):
     made = MadeUp(seed)
     sent, wrong = made.events()
-    settings = {"shop__time_zone": made.zone, "shop__currency": made.currency, "flush__age": "1h"}
+    settings = {"shop__time_zone": made.zone, "shop__currency": made.currency, "flush__age": "1h", "query__timeout": "10m"}
     with tempfile.TemporaryDirectory(prefix="tideline-truth-") as folder, Server(binary, Path(folder) / "data", **settings) as server:
         accepted = 0
         for start in range(0, len(sent), 250):

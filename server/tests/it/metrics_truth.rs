@@ -18,12 +18,14 @@ fn metric(server: &Server, name: &str, given: &[(&str, &str)]) -> Vec<Row> {
     let request = ureq::get(format!("{}/analytics/{name}.csv", server.url)).query_pairs(given.iter().copied());
     let mut answer = request.call().unwrap_or_else(|e| panic!("{name} {given:?}: {e}"));
     let text = answer.body_mut().read_to_string().unwrap();
-    csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.unwrap()).collect()
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    reader.deserialize().map(|row| row.unwrap()).collect()
 }
 
 /// A server over a fixture that was loaded into a folder.
 fn serve(dir: &Path, currency: &str) -> Server {
-    Server::start(dir, &[("TIDELINE_SHOP_CURRENCY", currency)])
+    // A guard, as everywhere in tests: other tests have the cores too.
+    Server::start(dir, &[("TIDELINE_SHOP_CURRENCY", currency), ("TIDELINE_QUERY_TIMEOUT", "10m")])
 }
 
 /// The named cells of each row.
@@ -124,7 +126,7 @@ fn sales_and_customers_come_to_the_known_figures() {
             _ => "31",
         };
         let last = format!("{}{days}", &first[..8]);
-        let row = &metric(&server, "sales/summary", &[("start", first), ("end", &last)])[0];
+        let row = &metric(&server, "sales/summary", &[("start", first), ("end", last.as_str())])[0];
         assert_eq!(row["buyers"], month["buyers"].to_string(), "{first}");
         assert_eq!(row["returning_buyers"], month["returning_buyers"].to_string(), "{first}");
     }
