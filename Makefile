@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 # Environments of Python, made on demand from pinned requirements.
 CLIENTS := .venv
+NOTEBOOKS := notebooks/.venv
 SIDE_BY_SIDE := benches/.venv
 
 # `make bench EVENTS=200000 QUERY_EVENTS=200000` for a short run.
@@ -14,7 +15,7 @@ QUERY_EVENTS ?= 20000000
 REPETITIONS ?= 7
 BENCH_FLAGS ?=
 
-.PHONY: help setup demo build test fmt fmt-check lint doc deny unit clients bench clean
+.PHONY: help setup demo build test fmt fmt-check lint doc deny unit clients truth notebooks bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,7 +31,7 @@ build: ## the release build: target/release/tideline
 	cargo build --release -p tideline
 
 # The order is cheap first, and the tests' own closing line last.
-test: setup fmt-check deny lint doc clients unit ## everything CI checks
+test: setup fmt-check deny lint doc clients truth notebooks unit ## everything CI checks
 
 fmt: ## format the code
 	cargo fmt --all
@@ -66,6 +67,14 @@ clients: $(CLIENTS)/ready ## deltalake, polars and pyarrow read the table while 
 	cargo build --workspace --locked
 	$(CLIENTS)/bin/python tests/python/open_table.py --tideline target/debug/tideline
 
+truth: ## every metric, worked out a second time in Python, over a known week and over shops made up at random
+	cargo build --workspace --locked
+	python3 tests/python/truth.py --tideline target/debug/tideline
+
+notebooks: $(NOTEBOOKS)/ready ## run the notebooks against a server with a made-up season; their figures must agree with the metrics
+	cargo build --workspace --locked
+	$(NOTEBOOKS)/bin/python notebooks/run.py --tideline target/debug/tideline
+
 bench: $(SIDE_BY_SIDE)/ready ## side by side with DuckDB and chDB; results in benches/results/
 	cargo build --release --workspace
 	$(SIDE_BY_SIDE)/bin/python -m benches.side_by_side \
@@ -78,5 +87,5 @@ $(CLIENTS)/ready: tests/python/requirements.txt
 	scripts/venv.sh $(@D) $<
 
 clean: ## remove what `make` made, but not the compiled dependencies
-	rm -rf $(CLIENTS) $(SIDE_BY_SIDE) benches/data .demo-data
+	rm -rf $(CLIENTS) $(NOTEBOOKS) $(SIDE_BY_SIDE) benches/data .demo-data
 	cargo clean -p tideline -p tideline-engine -p tideline-benches

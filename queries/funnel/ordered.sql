@@ -77,9 +77,9 @@ WITH steps AS (
 )
 , counted AS (
   SELECT name, count(*) AS viewed, count(ms2) AS added, count(ms3) AS started, count(ms4) AS purchased,
-         percentile_cont(CAST(ms2 AS DOUBLE), 0.5) AS p50_2, percentile_cont(CAST(ms2 AS DOUBLE), 0.9) AS p90_2,
-         percentile_cont(CAST(ms3 AS DOUBLE), 0.5) AS p50_3, percentile_cont(CAST(ms3 AS DOUBLE), 0.9) AS p90_3,
-         percentile_cont(CAST(ms4 AS DOUBLE), 0.5) AS p50_4, percentile_cont(CAST(ms4 AS DOUBLE), 0.9) AS p90_4
+         percentile_cont(CAST(ms2 AS DOUBLE), 0.5) AS p50_2, percentile_cont(CAST(ms2 AS DOUBLE), 0.9000000000001) AS p90_2,
+         percentile_cont(CAST(ms3 AS DOUBLE), 0.5) AS p50_3, percentile_cont(CAST(ms3 AS DOUBLE), 0.9000000000001) AS p90_3,
+         percentile_cont(CAST(ms4 AS DOUBLE), 0.5) AS p50_4, percentile_cont(CAST(ms4 AS DOUBLE), 0.9000000000001) AS p90_4
   FROM reached GROUP BY name
 ), stepped AS (
   SELECT name, s.step, s.event_type, viewed AS entered,

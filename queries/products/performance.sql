@@ -36,7 +36,7 @@
 -- max = 10000
 -- doc = "how many rows"
 WITH lines AS (
-  SELECT product_id, event_type, session_id, category, product_name, event_ts, seq, amount, quantity, currency
+  SELECT product_id, event_type, session_id, category, product_name, event_ts, node, seq, amount
   FROM line_items
   WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND bot IS NOT TRUE AND product_id IS NOT NULL
     AND event_type IN ('product_view', 'add_to_cart', 'remove_from_cart', 'purchase', 'refund')
@@ -47,10 +47,13 @@ WITH lines AS (
          last_value(category ORDER BY event_ts, seq) FILTER (WHERE category IS NOT NULL) AS category,
          count(*) FILTER (WHERE event_type = 'product_view') AS views,
          count(*) FILTER (WHERE event_type = 'add_to_cart') AS adds,
-         count(*) FILTER (WHERE event_type = 'remove_from_cart') AS removes,
-         sum(amount) FILTER (WHERE event_type = 'refund'
-           AND upper(coalesce(currency, shop_currency())) = upper(shop_currency())) AS refunded
+         count(*) FILTER (WHERE event_type = 'remove_from_cart') AS removes
   FROM lines GROUP BY product_id
+), back AS (
+  SELECT l.product_id, sum(l.amount) AS refunded
+  FROM lines AS l JOIN refunds AS r ON l.node = r.node AND l.seq = r.seq
+  WHERE l.event_type = 'refund' AND NOT r.foreign_currency
+  GROUP BY l.product_id
 ), rates AS (
   SELECT product_id, count(*) FILTER (WHERE views > 0) AS viewing_sessions,
          count(*) FILTER (WHERE views > 0 AND purchases > 0) AS buying_sessions
@@ -61,20 +64,29 @@ WITH lines AS (
   GROUP BY product_id
 ), sold AS (
   SELECT product_id, sum(gross) AS gross, CAST(sum(discount) AS DECIMAL(38, 4)) AS discounts, sum(quantity) AS units,
-         count(DISTINCT order_key) AS orders
+         count(DISTINCT order_key) AS orders,
+         last_value(product_name ORDER BY event_ts, order_key) FILTER (WHERE product_name IS NOT NULL) AS product_name,
+         last_value(category ORDER BY event_ts, order_key) FILTER (WHERE category IS NOT NULL) AS category
   FROM order_lines
   WHERE ordered_at >= shop_midnight($start) AND ordered_at < shop_day_end($end) AND NOT cancelled
-    AND NOT foreign_currency AND product_id IS NOT NULL
+    AND NOT foreign_currency AND product_id IS NOT NULL AND ($product_id IS NULL OR product_id = $product_id)
   GROUP BY product_id
+), known AS (
+  -- A line that an order got after the period is of the order's day: its product may have no event of the period.
+  SELECT coalesce(s.product_id, o.product_id) AS product_id,
+         CASE WHEN s.product_id IS NULL THEN o.product_name ELSE s.product_name END AS product_name,
+         CASE WHEN s.product_id IS NULL THEN o.category ELSE s.category END AS category,
+         coalesce(views, 0) AS views, coalesce(adds, 0) AS adds, coalesce(removes, 0) AS removes,
+         coalesce(orders, 0) AS orders, coalesce(units, 0) AS units, gross, discounts
+  FROM seen AS s FULL JOIN sold AS o ON s.product_id = o.product_id
 )
-SELECT s.product_id, s.product_name, s.category, s.views, s.adds, s.removes, coalesce(o.orders, 0) AS orders,
-       coalesce(o.units, 0) AS units, CAST(coalesce(o.gross, 0) AS DECIMAL(38, 4)) AS gross,
-       CAST(coalesce(o.discounts, 0) AS DECIMAL(38, 4)) AS discounts,
-       CAST(coalesce(o.gross - o.discounts, 0) AS DECIMAL(38, 4)) AS net,
-       CAST(coalesce(s.refunded, 0) AS DECIMAL(38, 4)) AS refunded,
+SELECT k.product_id, k.product_name, k.category, k.views, k.adds, k.removes, k.orders, k.units,
+       CAST(coalesce(k.gross, 0) AS DECIMAL(38, 4)) AS gross, CAST(coalesce(k.discounts, 0) AS DECIMAL(38, 4)) AS discounts,
+       CAST(coalesce(k.gross - k.discounts, 0) AS DECIMAL(38, 4)) AS net,
+       CAST(coalesce(b.refunded, 0) AS DECIMAL(38, 4)) AS refunded,
        coalesce(r.viewing_sessions, 0) AS viewing_sessions, coalesce(r.buying_sessions, 0) AS buying_sessions,
        CAST(r.buying_sessions AS DOUBLE) / nullif(r.viewing_sessions, 0) AS purchase_rate
-FROM seen AS s LEFT JOIN sold AS o ON s.product_id = o.product_id LEFT JOIN rates AS r ON s.product_id = r.product_id
-WHERE $category IS NULL OR s.category = $category
+FROM known AS k LEFT JOIN rates AS r ON k.product_id = r.product_id LEFT JOIN back AS b ON k.product_id = b.product_id
+WHERE $category IS NULL OR k.category = $category
 ORDER BY gross DESC, views DESC, product_id
 LIMIT $limit

@@ -12,7 +12,7 @@
 -- default = "now"
 -- doc = "as it was at this moment"
 SELECT event_type, max(event_ts) AS last_event_at, max(received_at) AS last_received_at, count(*) AS events,
-       count(*) FILTER (WHERE received_at > $at - INTERVAL '1 hour') AS received_last_hour
+       count(*) FILTER (WHERE received_at > $at - INTERVAL '1 hour' AND received_at <= $at) AS received_last_hour
 FROM events
 WHERE event_ts <= $at
 GROUP BY event_type

@@ -39,9 +39,10 @@
 -- doc = "only sessions of this utm_source"
 --
 -- [params.device]
--- type = "string"
+-- type = "enum"
+-- values = ["mobile", "desktop"]
 -- optional = true
--- doc = "mobile or desktop"
+-- doc = "only on phones and tablets, or only on others"
 --
 -- [params.user_id]
 -- type = "string"
@@ -53,7 +54,7 @@ SELECT CASE $by WHEN 'channel' THEN channel WHEN 'source' THEN utm_source WHEN '
        count(*) AS sessions, count(DISTINCT visitor) AS visitors, sum(events) AS events, sum(page_views) AS page_views,
        sum(duration_ms) AS duration_ms, CAST(sum(duration_ms) AS DOUBLE) / nullif(count(*), 0) AS duration_ms_avg,
        percentile_cont(CAST(duration_ms AS DOUBLE), 0.5) AS duration_ms_p50,
-       percentile_cont(CAST(duration_ms AS DOUBLE), 0.9) AS duration_ms_p90,
+       percentile_cont(CAST(duration_ms AS DOUBLE), 0.9000000000001) AS duration_ms_p90,
        CAST(sum(page_views) AS DOUBLE) / nullif(count(*), 0) AS depth_avg,
        percentile_cont(CAST(page_views AS DOUBLE), 0.5) AS depth_p50,
        count(*) FILTER (WHERE bounced) AS bounced_sessions,

@@ -32,9 +32,10 @@
 -- doc = "only sessions of this utm_source"
 --
 -- [params.device]
--- type = "string"
+-- type = "enum"
+-- values = ["mobile", "desktop"]
 -- optional = true
--- doc = "mobile or desktop"
+-- doc = "only on phones and tablets, or only on others"
 --
 -- [params.user_id]
 -- type = "string"

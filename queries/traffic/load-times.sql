@@ -27,9 +27,10 @@
 -- doc = "only from there"
 --
 -- [params.device]
--- type = "string"
+-- type = "enum"
+-- values = ["mobile", "desktop"]
 -- optional = true
--- doc = "mobile or desktop"
+-- doc = "only on phones and tablets, or only on others"
 --
 -- [params.user_id]
 -- type = "string"
@@ -44,7 +45,7 @@
 -- doc = "how many rows"
 SELECT page, count(*) AS measured, percentile_cont(CAST(load_ms AS DOUBLE), 0.5) AS load_ms_p50,
        percentile_cont(CAST(load_ms AS DOUBLE), 0.75) AS load_ms_p75,
-       percentile_cont(CAST(load_ms AS DOUBLE), 0.95) AS load_ms_p95, max(load_ms) AS load_ms_max
+       percentile_cont(CAST(load_ms AS DOUBLE), 0.9500000000001) AS load_ms_p95, max(load_ms) AS load_ms_max
 FROM events
 WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND load_ms IS NOT NULL AND ($page IS NULL OR page = $page) AND (bot IS NOT TRUE AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id))
   AND ($country IS NULL OR country = $country)

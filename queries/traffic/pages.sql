@@ -22,9 +22,10 @@
 -- doc = "only from there"
 --
 -- [params.device]
--- type = "string"
+-- type = "enum"
+-- values = ["mobile", "desktop"]
 -- optional = true
--- doc = "mobile or desktop"
+-- doc = "only on phones and tablets, or only on others"
 --
 -- [params.user_id]
 -- type = "string"

@@ -33,9 +33,10 @@
 -- doc = "only from there"
 --
 -- [params.device]
--- type = "string"
+-- type = "enum"
+-- values = ["mobile", "desktop"]
 -- optional = true
--- doc = "mobile or desktop"
+-- doc = "only on phones and tablets, or only on others"
 WITH windows AS (
   SELECT greatest((CAST($at AS BIGINT) - CAST(event_ts AS BIGINT)) / 1000000, 0)
            / (60 * CAST($minutes AS BIGINT)) AS number,

@@ -28,9 +28,8 @@
 -- min = 1
 -- max = 10000
 -- doc = "how many rows"
-SELECT user_id, anonymous_id, first_seen_at, last_seen_at, events, identifications,
-       count(*) OVER (PARTITION BY anonymous_id) AS users_of_anonymous_id
-FROM identities
+SELECT user_id, anonymous_id, first_seen_at, last_seen_at, events, identifications, users_of_anonymous_id
+FROM (SELECT *, count(*) OVER (PARTITION BY anonymous_id) AS users_of_anonymous_id FROM identities)
 WHERE last_seen_at >= shop_midnight($start) AND first_seen_at < shop_day_end($end)
   AND ($user_id IS NULL OR user_id = $user_id OR anonymous_id = $user_id)
 ORDER BY first_seen_at, user_id, anonymous_id

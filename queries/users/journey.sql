@@ -29,7 +29,7 @@
 SELECT event_ts, event_type, session_id, page, channel, utm_source, utm_campaign, product_id, price, quantity, order_id,
        revenue, user_id, anonymous_id, user_id IS NULL AND anonymous_id <> $user_id AS stitched, event_id
 FROM events
-WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end)
+WHERE event_ts >= shop_midnight($start) AND event_ts < shop_day_end($end) AND bot IS NOT TRUE
   AND (user_id = $user_id OR anonymous_id = $user_id
        OR (user_id IS NULL AND anonymous_id IN (SELECT anonymous_id FROM identities WHERE user_id = $user_id)))
 ORDER BY event_ts, seq

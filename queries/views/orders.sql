@@ -5,9 +5,10 @@
 -- of them states it; their lines add. A purchase that states the order's revenue again over the same lines is the order
 -- sent twice: it is counted in `duplicate_orders` and adds nothing. `value` is the revenue, and the lines of purchases
 -- that state none. `discount` is what the order states, else the sum over its lines. `refunds` are capped at the value; a
--- refund that names neither amount nor lines is of all that is left. A cancelled order has no refunds besides: all of it
--- is gone. `ordinal` counts a customer's orders that were not cancelled, in time. `foreign_currency`: not in the shop's
--- currency, so its amounts are in `currency` and must not be added to others.
+-- refund that names neither amount nor lines is of all that is left, one in another currency of nothing (of an order that is
+-- not in the shop's currency: one in the shop's). A cancelled order has no refunds besides: all of it is gone. `ordinal`
+-- counts a customer's orders that were not cancelled, in time. `foreign_currency`: not in the shop's currency, so its
+-- amounts are in `currency` and must not be added to others.
 SELECT order_key, order_id, ordered_at, visitor, user_id, anonymous_id, session_id, cart_id, channel, utm_source,
        utm_medium, utm_campaign, country, city, os, device, coupon, currency, foreign_currency, purchases,
        duplicate_orders, units, gross, discount, line_discounts, tax, shipping, value, cancelled, cancelled_at, refunds,
@@ -20,7 +21,8 @@ FROM (
   SELECT *, currency <> upper(shop_currency()) AS foreign_currency,
          CAST(coalesce(stated_discount, line_discounts) AS DECIMAL(38, 4)) AS discount,
          CASE WHEN cancelled THEN CAST(0 AS DECIMAL(38, 4)) WHEN refunded_whole THEN value
-              ELSE CAST(least(claimed, value) AS DECIMAL(38, 4)) END AS refunds,
+              ELSE CAST(least(claimed + CASE WHEN currency = upper(shop_currency()) THEN claimed_shop ELSE claimed_foreign END,
+                              value) AS DECIMAL(38, 4)) END AS refunds,
          row_number() OVER (PARTITION BY visitor, cancelled ORDER BY ordered_at, order_key) AS ordinal
   FROM (
     SELECT order_key, max(order_id) AS order_id,
@@ -57,10 +59,12 @@ FROM (
            count(cancelled_at) > 0 AS cancelled,
            coalesce(sum(events) FILTER (WHERE event_type = 'refund'), 0) AS refund_events,
            coalesce(sum(whole) FILTER (WHERE event_type = 'refund'), 0) > 0 AS refunded_whole,
-           CAST(coalesce(sum(claimed) FILTER (WHERE event_type = 'refund'), 0) AS DECIMAL(38, 4)) AS claimed
+           CAST(coalesce(sum(claimed) FILTER (WHERE one_currency IS NULL), 0) AS DECIMAL(38, 4)) AS claimed,
+           CAST(coalesce(sum(claimed) FILTER (WHERE one_currency = upper(shop_currency())), 0) AS DECIMAL(38, 4)) AS claimed_shop,
+           CAST(coalesce(sum(claimed) FILTER (WHERE one_currency <> upper(shop_currency())), 0) AS DECIMAL(38, 4)) AS claimed_foreign
     FROM (
       -- Purchases that state the same revenue over the same lines become one; all others are summed by kind.
-      SELECT order_key, event_type, stated, revenue, one_lines, one_product,
+      SELECT order_key, event_type, stated, revenue, one_lines, one_product, one_currency,
              event_type = 'purchase' AS bought,
              min(seq) AS lead, count(*) AS events, max(order_id) AS order_id,
              min(event_ts) FILTER (WHERE event_type = 'purchase') AS ordered_at,
@@ -80,29 +84,30 @@ FROM (
              first_value(device ORDER BY seq) FILTER (WHERE device IS NOT NULL) AS device,
              first_value(coupon ORDER BY seq) FILTER (WHERE coupon IS NOT NULL) AS coupon,
              first_value(currency ORDER BY seq) FILTER (WHERE currency IS NOT NULL) AS currency,
-             CASE WHEN stated THEN max(units) ELSE sum(units) END AS units,
-             CASE WHEN stated THEN max(lines) ELSE sum(lines) END AS lines,
-             CASE WHEN stated THEN max(line_discounts) ELSE sum(line_discounts) END AS line_discounts,
+             CASE WHEN stated THEN first_value(units ORDER BY seq) ELSE sum(units) END AS units,
+             CASE WHEN stated THEN first_value(lines ORDER BY seq) ELSE sum(lines) END AS lines,
+             CASE WHEN stated THEN first_value(line_discounts ORDER BY seq) ELSE sum(line_discounts) END AS line_discounts,
              first_value(discount ORDER BY seq) FILTER (WHERE discount IS NOT NULL) AS discount,
              min(seq) FILTER (WHERE discount IS NOT NULL) AS discount_lead,
              first_value(tax ORDER BY seq) FILTER (WHERE tax IS NOT NULL) AS tax,
              min(seq) FILTER (WHERE tax IS NOT NULL) AS tax_lead,
              first_value(shipping ORDER BY seq) FILTER (WHERE shipping IS NOT NULL) AS shipping,
              min(seq) FILTER (WHERE shipping IS NOT NULL) AS shipping_lead,
-             sum(abs(coalesce(refund, lines))) AS claimed,
+             sum(abs(coalesce(refund, lines))) FILTER (WHERE event_type = 'refund') AS claimed,
              count(*) FILTER (WHERE NOT has_amount) AS whole
       FROM (
         SELECT *, event_type = 'purchase' AND revenue IS NOT NULL AS stated,
                CASE WHEN event_type = 'refund' THEN revenue END AS refund,
                CASE WHEN event_type = 'purchase' AND revenue IS NOT NULL THEN lines END AS one_lines,
-               CASE WHEN event_type = 'purchase' AND revenue IS NOT NULL THEN coalesce(product_id, '') END AS one_product
+               CASE WHEN event_type = 'purchase' AND revenue IS NOT NULL THEN coalesce(product_id, '') END AS one_product,
+               CASE WHEN event_type = 'refund' AND has_amount THEN currency END AS one_currency
         FROM (SELECT event_ts, event_type, seq, order_key, order_id, visitor, user_id, anonymous_id, session_id, cart_id,
                      channel, utm_source, utm_medium, utm_campaign, country, city, os, device, coupon, currency,
                      product_id, discount, tax, shipping, units, lines, line_discounts, has_amount,
                      CASE WHEN event_type <> 'order_cancelled' THEN revenue END AS revenue
               FROM order_events)
       )
-      GROUP BY order_key, event_type, stated, revenue, one_lines, one_product
+      GROUP BY order_key, event_type, stated, revenue, one_lines, one_product, one_currency
     )
     GROUP BY order_key
   )

@@ -1,44 +1,31 @@
-//! The metric files against figures other people's programs computed from other people's data: `queries/**.sql` as they
-//! are, with the parameters their headers declare, to the last decimal. Where a figure is defined differently, the test
-//! says which and by how much, and `queries/README.md` says why.
+//! The metrics, as `/analytics` of a real server answers them, against figures other people's programs computed from other
+//! people's data, to the last decimal. Where a figure is defined differently, the test says which and by how much, and
+//! `queries/README.md` says why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::Value;
-use tideline_engine::query::QueryRequest;
-use tideline_engine::query::encode::Format;
 use tideline_server::cli::folder::Folder;
 
 use crate::online_retail::{expected, fixtures, json, load};
+use crate::process::Server;
 
 /// One row: cells by their column.
 type Row = BTreeMap<String, String>;
 
-/// Runs a metric file: its header says which parameters it has, `given` overrides their defaults.
-fn metric(folder: &Folder, name: &str, given: &[(&str, &str)]) -> Vec<Row> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../queries").join(name).with_extension("sql");
-    let text = std::fs::read_to_string(path).unwrap();
-    let is_header = |line: &&str| line.starts_with("--");
-    let header: Vec<&str> = text.lines().take_while(is_header).map(|line| line[2..].trim_start()).collect();
-    let header: toml::Table = toml::from_str(&header.join("\n")).unwrap();
-    let sql: Vec<&str> = text.lines().skip_while(is_header).collect();
-    let mut params = BTreeMap::new();
-    for (param, declared) in header["params"].as_table().unwrap() {
-        let value = match (given.iter().find(|(name, _)| name == param), declared.get("default")) {
-            (Some((_, value)), _) => value.parse().map_or_else(|_| Value::from(*value), |n: i64| Value::from(n)),
-            (None, Some(default)) => serde_json::to_value(default).unwrap(),
-            (None, None) => Value::Null,
-        };
-        params.insert(param.clone(), value);
-    }
-    let unknown: Vec<_> = given.iter().filter(|(name, _)| !params.contains_key(*name)).collect();
-    assert!(unknown.is_empty(), "{name} has no parameter {unknown:?}");
-    let mut out = Vec::new();
-    let request = QueryRequest { sql: sql.join("\n"), params, timeout: None, limit: None };
-    folder.write(request, Format::Csv, &mut out).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let mut reader = csv::Reader::from_reader(out.as_slice());
+/// The rows of `/analytics/{name}` with these parameters.
+fn metric(server: &Server, name: &str, given: &[(&str, &str)]) -> Vec<Row> {
+    let request = ureq::get(format!("{}/analytics/{name}.csv", server.url)).query_pairs(given.iter().copied());
+    let mut answer = request.call().unwrap_or_else(|e| panic!("{name} {given:?}: {e}"));
+    let text = answer.body_mut().read_to_string().unwrap();
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
     reader.deserialize().map(|row| row.unwrap()).collect()
+}
+
+/// A server over a fixture that was loaded into a folder.
+fn serve(dir: &Path, currency: &str) -> Server {
+    // A guard, as everywhere in tests: other tests have the cores too.
+    Server::start(dir, &[("TIDELINE_SHOP_CURRENCY", currency), ("TIDELINE_QUERY_TIMEOUT", "10m")])
 }
 
 /// The named cells of each row.
@@ -58,16 +45,18 @@ fn sales_and_customers_come_to_the_known_figures() {
     let Some(fixture) = fixtures("online_retail") else { return };
     let truth = json(&fixture.join("truth.json"));
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open_with(dir.path(), &["shop.currency=GBP"]).unwrap();
+    let folder = Folder::open(dir.path()).unwrap();
     load(&folder, &fixture.join("online_retail_2010-12_2011-06.csv.gz"), Some("online_retail.mapping.toml"));
+    folder.close().unwrap();
+    let server = serve(dir.path(), "GBP");
 
-    let whole = &metric(&folder, "sales/summary", &ALL)[0];
+    let whole = &metric(&server, "sales/summary", &ALL)[0];
     for name in ["gross", "refunds", "units", "orders", "aov", "buyers"] {
         let wanted = &truth["totals"][name];
         assert_eq!(whole[name], wanted.as_str().map_or_else(|| wanted.to_string(), ToOwned::to_owned), "{name}");
     }
 
-    let daily = metric(&folder, "sales/daily", &ALL);
+    let daily = metric(&server, "sales/daily", &ALL);
     let sold: Vec<Row> = daily.iter().filter(|row| row["orders"] != "0").cloned().collect();
     let known = expected(&truth["daily"], &["d", "gross", "orders", "buyers", "units"]);
     assert_eq!(cells(&sold, &["day", "gross", "orders", "buyers", "units"]), known);
@@ -75,32 +64,32 @@ fn sales_and_customers_come_to_the_known_figures() {
     let known = expected(&truth["daily_refunds"], &["d", "refunds"]);
     assert_eq!(cells(&refunded, &["day", "refunds"]), known);
 
-    let products = metric(&folder, "sales/top-products", &ALL);
+    let products = metric(&server, "sales/top-products", &ALL);
     let known = expected(&truth["top20_products_by_gross"], &["product_id", "gross", "units", "orders"]);
     assert_eq!(cells(&products, &["product_id", "gross", "units", "orders"]), known);
-    let products = metric(&folder, "sales/top-products", &all_and(&[("order", "units")]));
+    let products = metric(&server, "sales/top-products", &all_and(&[("order", "units")]));
     let known = expected(&truth["top20_products_by_units"], &["product_id", "units"]);
     assert_eq!(cells(&products, &["product_id", "units"]), known);
 
-    let countries = metric(&folder, "sales/by", &all_and(&[("by", "country")]));
+    let countries = metric(&server, "sales/by", &all_and(&[("by", "country")]));
     let known = expected(&truth["countries"], &["country", "gross", "orders", "buyers"]);
     assert_eq!(cells(&countries, &["name", "gross", "orders", "buyers"]), known);
 
-    let cohorts = metric(&folder, "customers/cohorts", &all_and(&[("grain", "month")]));
+    let cohorts = metric(&server, "customers/cohorts", &all_and(&[("grain", "month")]));
     let known = expected(&truth["monthly_cohort_retention"], &["cohort", "k", "users"]);
     assert_eq!(cells(&cohorts, &["cohort", "k", "customers"]), known);
 
-    let returning = metric(&folder, "customers/retention", &all_and(&[("grain", "month")]));
+    let returning = metric(&server, "customers/retention", &all_and(&[("grain", "month")]));
     let known = expected(&truth["returning_customer_rate_by_month"], &["m", "buyers", "returning_buyers"]);
     assert_eq!(cells(&returning, &["period", "buyers", "returning_buyers"]), known);
 
-    let customers = metric(&folder, "customers/top", &ALL);
+    let customers = metric(&server, "customers/top", &ALL);
     let known = expected(&truth["top20_customers_by_gross"], &["user_id", "gross", "orders"]);
     assert_eq!(cells(&customers, &["visitor", "gross", "orders"]), known);
 
     // An order has one time here, that of its first line; the figures count it in each hour it has a line in. One order
     // has lines in two hours.
-    let hours = metric(&folder, "sales/hours-of-day", &ALL);
+    let hours = metric(&server, "sales/hours-of-day", &ALL);
     let known = expected(&truth["orders_per_hour_of_day"], &["h", "orders"]);
     let ours: BTreeSet<String> = cells(&hours, &["hour", "orders"]).into_iter().collect();
     let different: Vec<&String> = known.iter().filter(|row| !ours.contains(*row)).collect();
@@ -109,7 +98,46 @@ fn sales_and_customers_come_to_the_known_figures() {
         rows.map(|row| row.split_once(',').unwrap().1.parse::<u64>().unwrap()).sum()
     };
     assert_eq!(sum(&mut known.iter()), sum(&mut ours.iter()) + 1);
-    folder.close().unwrap();
+
+    // What was sold, by day and by product, in the other books.
+    let sold = |rows: Vec<Row>| -> Vec<Row> { rows.into_iter().filter(|row| row["orders"] != "0").collect() };
+    let days = sold(metric(&server, "sales/order-date", &ALL));
+    let known = expected(&truth["daily"], &["d", "gross", "orders", "buyers", "units"]);
+    assert_eq!(cells(&days, &["day", "gross", "orders", "buyers", "units"]), known);
+    let entries = metric(&server, "sales/ledger", &ALL);
+    let booked = |entry: &str, column: &str| -> Vec<String> {
+        let mine: Vec<Row> = entries.iter().filter(|row| row["entry"] == entry).cloned().collect();
+        cells(&mine, &["day", column])
+    };
+    assert_eq!(booked("order", "gross"), expected(&truth["daily"], &["d", "gross"]));
+    let mut refunds = booked("refund", "refunds");
+    refunds.retain(|row| !row.ends_with(",0.0000"));
+    assert_eq!(refunds, expected(&truth["daily_refunds"], &["d", "refunds"]));
+    let products = metric(&server, "products/performance", &all_and(&[("limit", "20")]));
+    let known = expected(&truth["top20_products_by_gross"], &["product_id", "gross", "units", "orders"]);
+    assert_eq!(cells(&products, &["product_id", "gross", "units", "orders"]), known);
+
+    // Month by month, and the events they are made of.
+    for month in truth["returning_customer_rate_by_month"].as_array().unwrap() {
+        let first = month["m"].as_str().unwrap();
+        let days = match &first[5..7] {
+            "02" => "28",
+            "04" | "06" => "30",
+            _ => "31",
+        };
+        let last = format!("{}{days}", &first[..8]);
+        let row = &metric(&server, "sales/summary", &[("start", first), ("end", last.as_str())])[0];
+        assert_eq!(row["buyers"], month["buyers"].to_string(), "{first}");
+        assert_eq!(row["returning_buyers"], month["returning_buyers"].to_string(), "{first}");
+    }
+    let kinds = metric(&server, "quality/freshness", &[("at", "2011-07-01T00:00:00Z")]);
+    let count = |kind: &str| kinds.iter().find(|row| row["event_type"] == kind).map(|row| row["events"].clone());
+    for (kind, total) in [("purchase", "purchase_lines"), ("refund", "refund_lines")] {
+        assert_eq!(count(kind), Some(truth["totals"][total].to_string()), "{total}");
+    }
+    let events: u64 =
+        metric(&server, "traffic/daily", &ALL).iter().map(|row| row["events"].parse::<u64>().unwrap()).sum();
+    assert_eq!(Some(events), truth["totals"]["rows"].as_u64());
 }
 
 #[test]
@@ -118,15 +146,26 @@ fn sessions_agree_with_another_implementation() {
     let truth = json(&fixture.join("expected_sessions.json"));
     let dir = tempfile::tempdir().unwrap();
     let mut sessions: Vec<BTreeMap<String, Row>> = Vec::new();
+    let folder = Folder::open(dir.path()).unwrap();
+    load(&folder, &fixture.join("events.ndjson.gz"), None);
+    folder.close().unwrap();
     // Theirs adds two currencies up; ours keeps one apart. So both are the shop's in turn.
-    for currency in ["shop.currency=EUR", "shop.currency=USD"] {
-        let folder = Folder::open_with(dir.path(), &[currency]).unwrap();
-        load(&folder, &fixture.join("events.ndjson.gz"), None);
-        let given = [("start", "2022-01-01"), ("end", "2022-12-31"), ("limit", "10000")];
-        let rows = metric(&folder, "sessions/list", &given);
+    let year = [("start", "2022-01-01"), ("end", "2022-12-31")];
+    let (mut orders, mut units, mut value) = (0, 0, 0);
+    for currency in ["EUR", "USD"] {
+        let server = serve(dir.path(), currency);
+        let rows = metric(&server, "sessions/list", &[&year[..], &[("limit", "10000")]].concat());
         sessions.push(rows.into_iter().map(|row| (row["session_id"].clone(), row)).collect());
-        folder.close().unwrap();
+        let whole = &metric(&server, "sales/summary", &year)[0];
+        orders += whole["orders"].parse::<i64>().unwrap();
+        units += whole["units"].parse::<i64>().unwrap();
+        value += whole["order_value"].replace('.', "").parse::<i64>().unwrap();
+        assert_eq!(server.terminate(), Some(0));
     }
+    // A line without a quantity is one unit: theirs counts the lines.
+    let lines = truth["sessions"].as_array().unwrap().iter().filter_map(|s| s["total_transacted_products"].as_str());
+    let lines: i64 = lines.map(|n| n.parse::<i64>().unwrap()).sum();
+    assert_eq!((orders, units, value), (14, lines, 14_660_948_900));
     let (mut compared, mut abandoned_differently) = (0, Vec::new());
     for theirs in truth["sessions"].as_array().unwrap() {
         let text = |member: &str| theirs[member].as_str().unwrap_or("").to_lowercase();
@@ -146,6 +185,7 @@ fn sessions_agree_with_another_implementation() {
         let revenue: f64 = text("total_transaction_revenue").parse().unwrap_or(0.0);
         let revenue: i64 = format!("{revenue:.4}").replace('.', "").parse().unwrap();
         assert_eq!(money(euro) + money(dollar), revenue, "{id}");
+        assert_eq!(euro["visitor"], text("domain_userid"), "{id}");
         assert_eq!(euro["checkout_succeeded"], text("checkout_succeeded"), "{id}");
         if euro["add_to_carts"] != "0" && euro["cart_abandoned"] != text("session_cart_abandoned") {
             abandoned_differently.push((id[..6].to_owned(), euro["cart_abandoned"].clone()));
