@@ -14,7 +14,7 @@ use crate::auth::Auth;
 use crate::auth::keys::KeyStore;
 use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
-use crate::http::{self, admin, analytics, cors, dead_letters, ingest, keys, live, metrics, ops, session, sql};
+use crate::http::{self, admin, analytics, cors, dead_letters, export, ingest, keys, live, metrics, ops, session, sql};
 use crate::rate_limit::RateLimiter;
 use crate::realtime::RealTime;
 use crate::realtime::live::Live;
@@ -89,6 +89,8 @@ fn declared(state: AppState) -> Routes {
         .delete("/queries/{id}", Needs(Read), sql::cancel)
         .get("/analytics", Needs(Read), analytics::list)
         .get("/analytics/{*name}", Needs(Read), analytics::metric)
+        .get("/export/events", Needs(Read), export::events)
+        .get("/export/kpis", Needs(Read), export::kpis)
         .get("/health", Public, ops::health)
         .get("/health/live", Public, ops::live)
         .get("/health/ready", Public, ops::ready)
@@ -124,9 +126,17 @@ fn declared(state: AppState) -> Routes {
         .get("/admin/dead-letters/{id}", Needs(Admin), dead_letters::show);
     for format in Format::ALL {
         let path = format!("/sql.{}", format.name());
-        routes = routes.get(&path, Needs(Read), sql::get).post(&path, Needs(Read), sql::post);
+        let [events, kpis] = ["events", "kpis"].map(|what| format!("/export/{what}.{}", format.name()));
+        routes = routes
+            .get(&path, Needs(Read), sql::get)
+            .post(&path, Needs(Read), sql::post)
+            .get(&events, Needs(Read), export::events)
+            .get(&kpis, Needs(Read), export::kpis);
     }
-    routes.any("/sql.{*other}", Needs(Read), sql::unknown_suffix)
+    for path in ["/sql.{*other}", "/export/events.{*other}", "/export/kpis.{*other}"] {
+        routes = routes.any(path, Needs(Read), sql::unknown_suffix);
+    }
+    routes
 }
 
 /// Every route of the server, as it was declared.

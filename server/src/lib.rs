@@ -10,6 +10,7 @@ pub mod rate_limit;
 pub mod realtime;
 pub mod http;
 pub mod letters;
+pub mod export;
 pub mod routes;
 pub mod app;
 pub mod listen;

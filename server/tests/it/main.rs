@@ -12,6 +12,7 @@ mod connections;
 mod crash;
 mod data_files;
 mod dead_letters;
+mod export;
 mod hostile;
 mod limits;
 mod live;
