@@ -12,6 +12,7 @@ pub mod http;
 pub mod letters;
 pub mod export;
 pub mod routes;
+pub mod openapi;
 pub mod app;
 pub mod listen;
 pub mod shutdown;

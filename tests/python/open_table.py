@@ -6,14 +6,10 @@ many rows as the highest `seq` says. At the end they must see what was acknowled
 """
 
 import argparse
-import http.client
 import json
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
-import time
 import uuid
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -22,54 +18,13 @@ from pathlib import Path
 import polars
 from deltalake import DeltaTable
 
+from server import Server
+
 START = datetime(2024, 3, 1, 22, 0, tzinfo=timezone.utc)
 BATCH = 250
 # Versions the readers must have seen while the writer was at work, and when it gives up waiting for them.
 VERSIONS, MOST_BATCHES = 6, 2_000
 COLUMNS = ["event_id", "event_ts", "event_type", "seq", "revenue", "page"]
-
-
-class Server:
-    """A server on a folder of its own."""
-
-    def __init__(self, binary: Path, folder: Path):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        command = [binary, "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", folder,
-                   "--set", "flush.age=200ms"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        # The pipe must not fill up; the log is shown when something fails.
-        self.log: list[str] = []
-        threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True).start()
-        self._wait_ready()
-
-    def _wait_ready(self) -> None:
-        for _ in range(1_200):
-            if self.process.poll() is not None:
-                raise RuntimeError(f"the server ended with {self.process.returncode}")
-            try:
-                self.request("GET", "/health/ready")
-                return
-            except (OSError, RuntimeError):
-                time.sleep(0.1)
-        raise RuntimeError("the server did not become ready")
-
-    def request(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> dict:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, body, {"content-type": kind})
-        response = connection.getresponse()
-        text = response.read()
-        connection.close()
-        if response.status >= 300:
-            raise RuntimeError(f"{method} {path} answered {response.status}: {text.decode(errors='replace')}")
-        return json.loads(text or b"{}")
-
-    def stop(self) -> None:
-        self.process.terminate()
-        code = self.process.wait(timeout=60)
-        if code != 0:
-            raise RuntimeError(f"the server ended with {code} when asked to stop")
 
 
 class Writer(threading.Thread):
@@ -176,7 +131,7 @@ def main() -> int:
     parser.add_argument("--tideline", type=Path, required=True, help="the binary")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tideline-clients-") as folder:
-        server = Server(arguments.tideline, Path(folder) / "data")
+        server = Server(arguments.tideline, Path(folder) / "data", "flush.age=200ms")
         try:
             run(server, str(Path(folder) / "data" / "lake"))
             server.stop()

@@ -188,6 +188,7 @@ pub async fn home(State(state): State<AppState>) -> Response {
          GET    /kpis/latest, /kpis/history, /api/analytics/metrics|page-views|cart-actions\n\
          GET    /live, /ws            pushed each second: server-sent events, WebSocket\n\
          GET    /health, /health/live, /health/ready, /version\n\
+         GET    /docs                 all of this as a page; /openapi.json for programs\n\
          GET    /admin/dead-letters    events that were not accepted; POST …/replay sends them again, DELETE drops them\n\
          POST   /session              a key for a browser's cookie; GET shows it, DELETE ends it\n\
          POST   /admin/keys           makes a key; GET lists them, DELETE /admin/keys/{{id}} revokes one\n\

@@ -18,6 +18,7 @@ mod limits;
 mod live;
 mod metrics_truth;
 mod online_retail;
+mod openapi;
 mod process;
 mod rate_limit;
 mod realtime;
