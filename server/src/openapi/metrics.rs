@@ -164,7 +164,7 @@ fn column(column: &Column) -> Value {
         "Boolean" => json!({ "type": ["boolean", "null"] }),
         "Date" => json!({ "type": ["string", "null"], "format": "date" }),
         _ if kind.starts_with("Timestamp") => json!({ "type": ["string", "null"] }),
-        _ if kind.starts_with("Int") && !kind.starts_with("Interval") || kind.starts_with("UInt") => {
+        _ if kind.starts_with("UInt") || (kind.starts_with("Int") && !kind.starts_with("Interval")) => {
             json!({ "type": ["integer", "null"] })
         }
         _ if kind.starts_with("Float") || kind.starts_with("Decimal") => json!({ "type": ["number", "null"] }),

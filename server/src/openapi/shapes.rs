@@ -267,14 +267,6 @@ pub const SHAPES: &[(&str, &str, &str)] = &[
          ...Standing",
     ),
     (
-        "KpiRow",
-        "A minute's KPIs as one row.",
-        "window_start: time -- The minute's begin
-         window_end: time -- Its end
-         final: bool -- Whether late events can no longer change it
-         ...KpiFigures",
-    ),
-    (
         "Funnel",
         "Sessions that viewed, added, started checkout and purchased, in this order.",
         "window_minutes: int -- How many minutes back
