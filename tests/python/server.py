@@ -39,7 +39,7 @@ class Server:
 
     def fetch(self, method: str, path: str, body: bytes | None = None, **headers: str) -> bytes:
         """The bytes of an answer; an error where it is none of success."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
         text = response.read()
@@ -54,6 +54,6 @@ class Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        code = self.process.wait(timeout=60)
+        code = self.process.wait(timeout=300)
         if code != 0:
             raise RuntimeError(f"the server ended with {code} when asked to stop")

@@ -39,7 +39,7 @@ def sample() -> list[bytes]:
 def fuzz(server: Server, examples: int, seed: int, *more: str) -> bool:
     command = [Path(sys.executable).with_name("schemathesis"), "run", f"{server.url}/openapi.json", "--checks", CHECKS,
                "--phases", "examples,coverage,fuzzing", "--max-examples", str(examples), "--seed", str(seed),
-               "--generation-deterministic", "--generation-database", "none", "--no-shrink", "--suppress-health-check",
+               "--generation-deterministic", "--no-shrink", "--suppress-health-check",
                "all", "--continue-on-failure", "--request-timeout", "30", "--no-color", "--warnings", "off", *more]
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE)}
     with tempfile.TemporaryDirectory() as elsewhere:

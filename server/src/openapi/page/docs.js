@@ -114,7 +114,7 @@ function tryIt(verb, path, op) {
       ? el("select", { "aria-label": p.name, onchange: () => show() }, el("option", { value: "" }, ""), choices.map((c) => el("option", {}, c)))
       : el("input", { "aria-label": p.name, placeholder: p.schema.default ?? "", oninput: () => show() });
     if (p.required && initial !== undefined) input.value = initial;
-    if (p.name === "q" && p.example) input.value = p.example;
+    if (p.name === "q" && verb === "GET") input.value = p.example;
     inputs.push([p, input]);
     return el("tr", {},
       el("td", {}, el("code", {}, p.name), p.required && el("span", { class: "req", title: "required" }, " *")),
@@ -239,7 +239,7 @@ function build() {
   const wide = matchMedia("(min-width:821px)").matches;
   for (const [name, { about, all }] of groups) {
     if (!all.length) continue;
-    main.append(el("section", {}, el("h2", { id: slug("group", name) }, name), el("p", { class: "dim" }, about),
+    main.append(el("section", {}, el("h2", { id: slug("group", name) }, name), el("div", { class: "dim" }, prose(about)),
       all.map(([verb, path, op]) => operation(verb, path, op))));
     byId("nav").append(el("details", { open: wide && all.length < 20 }, el("summary", {}, `${name} `, el("span", { class: "dim" }, all.length)),
       all.map(([verb, path]) => el("a", { href: `#${slug(verb, path)}` }, verb === "GET" ? path : `${verb} ${path}`))));
