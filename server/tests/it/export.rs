@@ -173,9 +173,7 @@ fn an_export_that_fails_after_its_first_rows_is_aborted() {
     let app = App::start(&[("flush.age", "1h"), ("flush.bytes", "700MiB")]);
     let line = |n: u32| {
         let (id, time) = (format!("{n:x}{}", "-".repeat(200)), 1_772_366_400_000_u64 + u64::from(n));
-        format!(
-            "{{\"event_id\":\"{id}\",\"event_type\":\"page_view\",\"session_id\":\"s\",\"user_id\":\"u\",\"event_ts\":{time}}}\n"
-        )
+        format!("{{\"event_id\":\"{id}\",\"event_type\":\"purchase\",\"price\":1,\"event_ts\":{time}}}\n")
     };
     for from in (0..200_000).step_by(20_000) {
         let sent = app.post("/events", (from..from + 20_000).map(line).collect::<String>());
@@ -257,7 +255,7 @@ fn two_days(dir: &Path) -> PathBuf {
     let line = |n: u32| {
         let (day, hour) = if n < 40 { (1, 23) } else { (2, 0) };
         format!(
-            "{{\"event_id\":\"e{n}\",\"event_type\":\"page_view\",\"session_id\":\"s\",\"user_id\":\"u\",\"event_ts\":\"2026-03-{day:02}T{hour:02}:{:02}:00Z\"}}\n",
+            "{{\"event_id\":\"e{n}\",\"event_type\":\"purchase\",\"price\":1,\"event_ts\":\"2026-03-{day:02}T{hour:02}:{:02}:00Z\"}}\n",
             n % 40
         )
     };
