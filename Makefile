@@ -7,6 +7,7 @@ SHELL := /bin/bash
 # Environments of Python, made on demand from pinned requirements.
 CLIENTS := .venv
 NOTEBOOKS := notebooks/.venv
+API := .venv-api
 SIDE_BY_SIDE := benches/.venv
 
 # `make bench EVENTS=200000 QUERY_EVENTS=200000` for a short run.
@@ -14,8 +15,11 @@ EVENTS ?= 2000000
 QUERY_EVENTS ?= 20000000
 REPETITIONS ?= 7
 BENCH_FLAGS ?=
+# `make api API_EXAMPLES=200 API_SEED=7` for a longer run of other requests.
+API_EXAMPLES ?= 10
+API_SEED ?= 1
 
-.PHONY: help setup demo build test fmt fmt-check lint doc deny unit clients truth notebooks bench clean
+.PHONY: help setup demo build test fmt fmt-check lint doc deny unit clients truth notebooks api bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +35,7 @@ build: ## the release build: target/release/tideline
 	cargo build --release -p tideline
 
 # The order is cheap first, and the tests' own closing line last.
-test: setup fmt-check deny lint doc clients truth notebooks unit ## everything CI checks
+test: setup fmt-check deny lint doc clients truth notebooks api unit ## everything CI checks
 
 fmt: ## format the code
 	cargo fmt --all
@@ -66,6 +70,11 @@ unit: ## the Rust tests
 clients: $(CLIENTS)/ready ## deltalake, polars and pyarrow read the table while the server writes
 	cargo build --workspace --locked
 	$(CLIENTS)/bin/python tests/python/open_table.py --tideline target/debug/tideline
+	$(CLIENTS)/bin/python tests/python/export_folder.py --tideline target/debug/tideline
+
+api: $(API)/ready ## requests made from /openapi.json: no 5xx, and no answer that it does not name
+	cargo build --workspace --locked
+	$(API)/bin/python tests/python/api/run.py --tideline target/debug/tideline --examples $(API_EXAMPLES) --seed $(API_SEED)
 
 truth: ## every metric, worked out a second time in Python, over a known week and over shops made up at random
 	cargo build --workspace --locked
@@ -86,6 +95,9 @@ bench: $(SIDE_BY_SIDE)/ready ## side by side with DuckDB and chDB; results in be
 $(CLIENTS)/ready: tests/python/requirements.txt
 	scripts/venv.sh $(@D) $<
 
+$(API)/ready: tests/python/api/requirements.txt
+	scripts/venv.sh $(@D) $<
+
 clean: ## remove what `make` made, but not the compiled dependencies
-	rm -rf $(CLIENTS) $(NOTEBOOKS) $(SIDE_BY_SIDE) benches/data .demo-data
+	rm -rf $(CLIENTS) $(NOTEBOOKS) $(API) $(SIDE_BY_SIDE) benches/data .demo-data
 	cargo clean -p tideline -p tideline-engine -p tideline-benches

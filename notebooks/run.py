@@ -60,7 +60,7 @@ def run(binary: Path, keep: Path | None) -> None:
         folder = Path(folder)
         data = folder / "data"
         season = subprocess.run([sys.executable, HERE / "season.py"], check=True, capture_output=True).stdout
-        with Server(binary, data, shop__time_zone="Europe/Berlin", query__timeout="2m") as server:
+        with Server(binary, data, "shop.time_zone=Europe/Berlin", "query.timeout=2m") as server:
             load = [binary, "load", "-", "--format", "ndjson", "--url", server.url, "--strict", "--quiet"]
             subprocess.run(load, input=season, check=True, stdout=subprocess.DEVNULL)
             # What Jupyter and matplotlib keep stays out of the home folder.

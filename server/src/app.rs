@@ -1,8 +1,8 @@
 //! The application: what handlers share, and the router. Tests drive the router in process.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -14,7 +14,9 @@ use crate::auth::Auth;
 use crate::auth::keys::KeyStore;
 use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
-use crate::http::{self, admin, analytics, cors, dead_letters, ingest, keys, live, metrics, ops, session, sql};
+use crate::http::{
+    self, admin, analytics, cors, dead_letters, docs, export, ingest, keys, live, metrics, ops, session, sql,
+};
 use crate::rate_limit::RateLimiter;
 use crate::realtime::RealTime;
 use crate::realtime::live::Live;
@@ -42,6 +44,8 @@ pub struct AppState {
     pub live: Arc<Live>,
     /// The data folder as errors might name it.
     pub data_dir: Arc<str>,
+    /// Every route, where somebody has asked for it: what the API's description is made of.
+    pub routes: Arc<OnceLock<Vec<Route>>>,
     draining: Arc<AtomicBool>,
 }
 
@@ -61,6 +65,7 @@ impl AppState {
             body_room: Arc::new(Semaphore::new(room_kib)),
             data_dir: config.data_dir.to_string_lossy().into(),
             config,
+            routes: Arc::default(),
             draining: Arc::default(),
         }
     }
@@ -89,10 +94,16 @@ fn declared(state: AppState) -> Routes {
         .delete("/queries/{id}", Needs(Read), sql::cancel)
         .get("/analytics", Needs(Read), analytics::list)
         .get("/analytics/{*name}", Needs(Read), analytics::metric)
+        .get("/export/events", Needs(Read), export::events)
+        .get("/export/kpis", Needs(Read), export::kpis)
         .get("/health", Public, ops::health)
         .get("/health/live", Public, ops::live)
         .get("/health/ready", Public, ops::ready)
         .get("/version", Public, ops::version)
+        .get("/openapi.json", Anyone, docs::openapi)
+        .get("/docs", Anyone, docs::page)
+        .get("/docs/docs.js", Anyone, docs::script)
+        .get("/docs/docs.css", Anyone, docs::style)
         .get("/metrics", Needs(Read), metrics::summary)
         .get("/metrics/active_users", Needs(Read), metrics::active_users)
         .get("/metrics/active_sessions", Needs(Read), metrics::active_sessions)
@@ -124,9 +135,17 @@ fn declared(state: AppState) -> Routes {
         .get("/admin/dead-letters/{id}", Needs(Admin), dead_letters::show);
     for format in Format::ALL {
         let path = format!("/sql.{}", format.name());
-        routes = routes.get(&path, Needs(Read), sql::get).post(&path, Needs(Read), sql::post);
+        let [events, kpis] = ["events", "kpis"].map(|what| format!("/export/{what}.{}", format.name()));
+        routes = routes
+            .get(&path, Needs(Read), sql::get)
+            .post(&path, Needs(Read), sql::post)
+            .get(&events, Needs(Read), export::events)
+            .get(&kpis, Needs(Read), export::kpis);
     }
-    routes.any("/sql.{*other}", Needs(Read), sql::unknown_suffix)
+    for path in ["/sql.{*other}", "/export/events.{*other}", "/export/kpis.{*other}"] {
+        routes = routes.any(path, Needs(Read), sql::unknown_suffix);
+    }
+    routes
 }
 
 /// Every route of the server, as it was declared.

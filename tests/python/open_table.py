@@ -133,7 +133,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tideline-clients-") as folder:
         data = Path(folder) / "data"
         try:
-            with Server(arguments.tideline, data, flush__age="200ms") as server:
+            with Server(arguments.tideline, data, "flush.age=200ms") as server:
                 run(server, str(data / "lake"))
         except Exception as error:  # noqa: BLE001 - said in one line, after the server's log
             print(f"open_table: {error}", file=sys.stderr)

@@ -12,16 +12,19 @@ from pathlib import Path
 
 
 class Server:
-    """`tideline serve` on a folder of its own and a free loopback port; `with` stops it, and shows its log on failure."""
+    """`tideline serve` on a folder of its own and a free loopback port; `with` stops it, and shows its log on failure.
 
-    def __init__(self, binary: Path, folder: Path, **settings: str):
+    `settings` are given as `--set` takes them: `"flush.age=200ms"`.
+    """
+
+    def __init__(self, binary: Path, folder: Path, *settings: str):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         command = [binary, "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", folder]
-        for name, value in settings.items():
-            command += ["--set", f"{name.replace('__', '.')}={value}"]
+        for setting in settings:
+            command += ["--set", setting]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         # The pipe must not fill up; the log is shown when something fails.
         self.log: list[str] = []
@@ -31,26 +34,38 @@ class Server:
     def _wait_ready(self) -> None:
         for _ in range(1_200):
             if self.process.poll() is not None:
-                raise RuntimeError(f"the server ended with {self.process.returncode}")
+                raise RuntimeError(f"the server ended with {self.process.returncode}: {''.join(self.log[-5:])}")
             try:
-                self.request("GET", "/health/ready")
+                self.fetch("GET", "/health/ready")
                 return
             except (OSError, RuntimeError):
                 time.sleep(0.1)
         raise RuntimeError("the server did not become ready")
 
-    def request(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> dict:
-        return json.loads(self.text(method, path, body, kind) or "{}", parse_float=Decimal)
-
-    def text(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> str:
+    def fetch(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
+        """The bytes of an answer; an error where it is none of success."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         connection.request(method, path, body, {"content-type": kind})
         response = connection.getresponse()
-        text = response.read()
+        answer = response.read()
         connection.close()
         if response.status >= 300:
-            raise RuntimeError(f"{method} {path} answered {response.status}: {text.decode(errors='replace')}")
-        return text.decode()
+            raise RuntimeError(f"{method} {path} answered {response.status}: {answer.decode(errors='replace')}")
+        return answer
+
+    def request(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> dict:
+        """The JSON of an answer, its numbers exact."""
+        return json.loads(self.fetch(method, path, body, kind) or b"{}", parse_float=Decimal)
+
+    def text(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> str:
+        return self.fetch(method, path, body, kind).decode()
+
+    def stop(self) -> None:
+        """Asks it to stop, and waits until it has."""
+        self.process.terminate()
+        code = self.process.wait(timeout=300)
+        if code != 0:
+            raise RuntimeError(f"the server ended with {code} when asked to stop")
 
     def __enter__(self) -> "Server":
         return self
@@ -60,8 +75,5 @@ class Server:
             self.process.kill()
             self.process.wait()
             sys.stderr.writelines(self.log[-40:])
-            return
-        self.process.terminate()
-        code = self.process.wait(timeout=60)
-        if code != 0:
-            raise RuntimeError(f"the server ended with {code} when asked to stop")
+        elif self.process.poll() is None:
+            self.stop()

@@ -159,8 +159,8 @@ def requests(params, made, now, random, share):
 def made_up(checks, declared, binary, seed, share):
     made = MadeUp(seed)
     sent, wrong = made.events()
-    settings = {"shop__time_zone": made.zone, "shop__currency": made.currency, "flush__age": "1h", "query__timeout": "10m"}
-    with tempfile.TemporaryDirectory(prefix="tideline-truth-") as folder, Server(binary, Path(folder) / "data", **settings) as server:
+    settings = [f"shop.time_zone={made.zone}", f"shop.currency={made.currency}", "flush.age=1h", "query.timeout=10m"]
+    with tempfile.TemporaryDirectory(prefix="tideline-truth-") as folder, Server(binary, Path(folder) / "data", *settings) as server:
         accepted = 0
         for start in range(0, len(sent), 250):
             body = "\n".join(map(json.dumps, sent[start:start + 250])).encode()

@@ -1,4 +1,6 @@
-//! `tideline export`: events of a span of time into a file.
+//! `tideline export`: events of a span of time into a file, or into a folder with a file for each day.
+
+mod folder;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
@@ -6,30 +8,33 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use tideline_engine::clock::Micros;
 use tideline_engine::error::{Error, Result};
-use tideline_engine::event::COLUMNS;
 use tideline_engine::query::encode::Format;
 
 use super::client::TargetArgs;
 use super::load::grouped;
-use super::load::mapping::is_sent;
 use super::session::{Ask, Session};
+use crate::export::{Span, TIME_HINT, columns, parse_time};
 
 /// What `tideline export --help` begins with.
 pub const ABOUT: &str = "Writes the events of a span of time into a file, newest first, with every column; as \
     NDJSON without those the server sets itself, so that each line can be sent to it again.\n\n\
-    Rows are streamed, so any amount fits. The file appears under its name only when it is complete. What is \
-    exported can be loaded again with `tideline load`: events keep their ids.";
+    With --partition day it is a folder with a file for each day of event time (UTC), as \
+    event_date=2026-01-31/events.parquet, which readers of partitioned data take as one table.\n\n\
+    Rows are streamed, so any amount fits. File and folder appear under their name only when they are complete. What \
+    is exported can be loaded again with `tideline load`: events keep their ids.";
 
 /// Arguments of `tideline export`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
         tideline export --start 2026-01-01 --end 2026-02-01 --out january.parquet\n  \
         tideline export --start 2026-01-31T12:00:00Z --format ndjson --out - | zstd > tail.ndjson.zst\n  \
-        tideline export --data-dir tideline-data --format csv --out all.csv\n\n\
+        tideline export --data-dir tideline-data --format csv --out all.csv\n  \
+        tideline export --start 2026-01-01 --partition day --out january/\n\n\
         Times are UTC unless they name an offset; --start is included, --end is not.")]
 pub struct ExportArgs {
     /// From this time on: 2026-01-31 or 2026-01-31T12:00:00Z [default: the first event]
@@ -41,10 +46,13 @@ pub struct ExportArgs {
     /// How the file is written [default: by its name, else Parquet]
     #[arg(long, value_enum)]
     format: Option<ExportFormat>,
-    /// File to write; `-` is standard output
+    /// File to write, or folder with --partition; `-` is standard output
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// Write over a file that is there
+    /// Write a folder with a file for each of these instead of one file
+    #[arg(long, value_enum)]
+    partition: Option<Partition>,
+    /// Write over a file that is there; with --partition: into a folder that is not empty, replacing the same days
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -68,6 +76,13 @@ pub enum ExportFormat {
     Ndjson,
 }
 
+/// What a folder has a file for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Partition {
+    /// Each day of event time, UTC
+    Day,
+}
+
 impl ExportFormat {
     fn of(path: &Path) -> Self {
         match path.extension().and_then(|e| e.to_str()) {
@@ -89,12 +104,52 @@ impl ExportFormat {
 /// Exports.
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     let format = args.format.unwrap_or_else(|| ExportFormat::of(&args.out)).encoder();
-    let sql = query(&columns(format), args.start.as_deref(), args.end.as_deref())?;
+    let (start, end) = (bound("--start", args.start.as_deref())?, bound("--end", args.end.as_deref())?);
+    let sql = Span::new(start, end)?.query(&columns(format));
+    let ask = Ask { timeout: Some(Duration::from_secs(args.timeout)), ..Ask::new(sql) };
+    match args.partition {
+        Some(Partition::Day) => run_folder(args, &ask, format),
+        None => run_file(args, &ask, format),
+    }
+}
+
+fn bound(flag: &str, text: Option<&str>) -> Result<Option<Micros>> {
+    text.map(|text| time(flag, text).map(|time| time.timestamp_micros())).transpose()
+}
+
+fn run_folder(args: &ExportArgs, ask: &Ask, format: Format) -> Result<ExitCode> {
+    if args.out.as_os_str() == "-" {
+        return Err(Error::invalid("invalid_config", "a folder is not for standard output")
+            .with_hint("name a folder with --out, or leave out --partition"));
+    }
+    let started = Instant::now();
+    let target = folder::Target::new(&args.out, args.force)?;
+    let session = Session::open(args.target.target()?)?;
+    let written = target.write(&session, ask, format)?;
+    session.close()?;
+    let (out, seconds) = (args.out.display(), started.elapsed().as_secs_f64());
+    let folder::Written { files, rows, bytes } = written;
+    let text = if args.json {
+        let path = out.to_string();
+        json!({ "path": path, "files": files, "rows": rows, "bytes": bytes, "elapsed_seconds": seconds }).to_string()
+    } else {
+        let (events, bytes) = (grouped(rows), grouped(bytes));
+        format!("{out}: {events} events of {files} days, {bytes} bytes in {seconds:.1} s")
+    };
+    writeln!(io::stdout(), "{text}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_file(args: &ExportArgs, ask: &Ask, format: Format) -> Result<ExitCode> {
     let stdout = args.out.as_os_str() == "-";
     if stdout && format == Format::Parquet && io::stdout().is_terminal() {
         return Err(
             Error::invalid("invalid_config", "Parquet is not for a terminal").with_hint("name a file with --out")
         );
+    }
+    if args.out.is_dir() {
+        let error = Error::invalid("file_exists", format!("{} is a folder", args.out.display()));
+        return Err(error.with_hint("name a file, or add --partition day"));
     }
     if !stdout && !args.force && args.out.exists() {
         let error = Error::invalid("file_exists", format!("{} is there already", args.out.display()));
@@ -102,11 +157,10 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     }
     let started = Instant::now();
     let session = Session::open(args.target.target()?)?;
-    let ask = Ask { timeout: Some(Duration::from_secs(args.timeout)), ..Ask::new(sql) };
     let bytes = if stdout {
-        write(&session, &ask, format, io::stdout().lock())?
+        write(&session, ask, format, io::stdout().lock())?
     } else {
-        to_file(&session, &ask, format, &args.out)?
+        to_file(&session, ask, format, &args.out)?
     };
     session.close()?;
     if !stdout {
@@ -163,65 +217,8 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
-/// What is exported: everything. Only NDJSON leaves out what the server sets itself, so that its lines are events as
-/// `POST /events` takes them.
-fn columns(format: Format) -> String {
-    if format != Format::Ndjson {
-        return "*".to_owned();
-    }
-    let names: Vec<&str> = COLUMNS.iter().map(|c| c.name).filter(|name| is_sent(name)).collect();
-    names.join(", ")
-}
-
-/// The query of a span. Times are written into it only as this function itself formats them.
-fn query(columns: &str, start: Option<&str>, end: Option<&str>) -> Result<String> {
-    let start = start.map(|t| time("--start", t)).transpose()?;
-    let end = end.map(|t| time("--end", t)).transpose()?;
-    if let (Some(start), Some(end)) = (start, end)
-        && start >= end
-    {
-        return Err(Error::invalid("invalid_config", "--start is not before --end"));
-    }
-    let bound = |operator: &str, time: Option<DateTime<Utc>>| {
-        let text = time?.to_rfc3339_opts(SecondsFormat::Millis, true);
-        Some(format!("event_ts {operator} arrow_cast('{text}', 'Timestamp(Microsecond, Some(\"UTC\"))')"))
-    };
-    let bounds: Vec<String> = [bound(">=", start), bound("<", end)].into_iter().flatten().collect();
-    let filter = if bounds.is_empty() { String::new() } else { format!(" where {}", bounds.join(" and ")) };
-    // The order in which events are kept, so it costs nothing.
-    Ok(format!("select {columns} from events{filter} order by event_ts desc"))
-}
-
 /// Reads a time as people write it; `flag` is what it is called in the error.
 pub fn time(flag: &str, text: &str) -> Result<DateTime<Utc>> {
-    let naive = || {
-        let formats = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
-        formats.iter().find_map(|f| NaiveDateTime::parse_from_str(text, f).ok())
-    };
-    let date = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|d| d.and_time(NaiveTime::MIN));
-    let parsed = DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc());
-    parsed.or_else(|| naive().or_else(date).map(|t| t.and_utc())).ok_or_else(|| {
-        Error::invalid("invalid_config", format!("{flag}: `{text}` is not a time"))
-            .with_hint("write it like 2026-01-31 or 2026-01-31T12:00:00Z")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_span_is_half_open_and_in_utc() {
-        let sql = query("*", Some("2026-01-31"), Some("2026-02-01T01:30:00+01:00")).unwrap();
-        assert!(sql.contains(">= arrow_cast('2026-01-31T00:00:00.000Z'"), "{sql}");
-        assert!(sql.contains("< arrow_cast('2026-02-01T00:30:00.000Z'"), "{sql}");
-        assert_eq!(query("*", None, None).unwrap(), "select * from events order by event_ts desc");
-    }
-
-    #[test]
-    fn what_is_not_a_time_is_refused() {
-        assert!(query("*", Some("yesterday"), None).is_err());
-        assert!(query("*", Some("2026-01-01'; drop table events; --"), None).is_err());
-        assert!(query("*", Some("2026-01-02"), Some("2026-01-01")).is_err());
-    }
+    let time = parse_time(text).and_then(DateTime::from_timestamp_micros);
+    time.ok_or_else(|| Error::invalid("invalid_config", format!("{flag}: `{text}` is not a time")).with_hint(TIME_HINT))
 }

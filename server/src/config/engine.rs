@@ -43,8 +43,7 @@ impl Config {
         engine.max_event_bytes = self.ingest.max_event_bytes.as_usize();
         engine.max_future = self.ingest.max_future.0;
         let query = &mut engine.query;
-        let time_zone = time_zone(&self.shop.time_zone).unwrap_or(query.shop.time_zone);
-        query.shop = Shop { time_zone, currency: self.shop.currency.clone() };
+        query.shop = self.shop();
         if self.query.threads > 0 {
             query.threads = self.query.threads;
         }
@@ -60,6 +59,12 @@ impl Config {
         query.max_wait = self.query.max_wait.0;
         engine.metrics = self.metrics();
         engine
+    }
+
+    /// Where the shop is.
+    pub fn shop(&self) -> Shop {
+        let time_zone = time_zone(&self.shop.time_zone).unwrap_or(Shop::default().time_zone);
+        Shop { time_zone, currency: self.shop.currency.clone() }
     }
 
     fn hot(&self) -> HotConfig {

@@ -95,7 +95,7 @@ async fn answer(
     let format = match (suffix, named) {
         (Some(format), _) => format,
         (None, Some(name)) => Format::from_name(&name).ok_or_else(|| not_a_format(&name))?,
-        (None, None) => accepted(headers)?,
+        (None, None) => accepted(headers, Format::Json)?,
     };
     // Weak: the same rows, not the same bytes (an answer says how fresh it is).
     let etag = format!("W/\"{}-{}\"", asked.etag, format.name());

@@ -7,6 +7,8 @@ pub mod body;
 pub mod client;
 pub mod cors;
 pub mod dead_letters;
+pub mod docs;
+pub mod export;
 pub mod guard;
 pub mod ingest;
 pub mod keys;

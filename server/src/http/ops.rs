@@ -181,12 +181,14 @@ pub async fn home(State(state): State<AppState>) -> Response {
          GET    /sql?q=…              read-only SQL over the table `events`; POST takes SQL or JSON\n\
          GET    /sql.json|.ndjson|.csv|.parquet|.arrow\n\
          GET    /analytics            the fixed metrics; /analytics/sales/daily?start=-7d&compare=previous is one\n\
+         GET    /export/events?start_time=…&end_time=…   events of a span; /export/kpis?date=… KPIs of a day\n\
          DELETE /queries/{{id}}         stops a query, by its X-Query-Id\n\
          GET    /metrics, /metrics/active_users, /metrics/active_sessions, /metrics/top_pages\n\
          GET    /users/active, /users/{{id}}/sessions, /sessions/active, /funnel/current\n\
          GET    /kpis/latest, /kpis/history, /api/analytics/metrics|page-views|cart-actions\n\
          GET    /live, /ws            pushed each second: server-sent events, WebSocket\n\
          GET    /health, /health/live, /health/ready, /version\n\
+         GET    /docs                 all of this as a page; /openapi.json for programs\n\
          GET    /admin/dead-letters    events that were not accepted; POST …/replay sends them again, DELETE drops them\n\
          POST   /session              a key for a browser's cookie; GET shows it, DELETE ends it\n\
          POST   /admin/keys           makes a key; GET lists them, DELETE /admin/keys/{{id}} revokes one\n\

@@ -20,11 +20,12 @@ use super::body::{self, Limits};
 use crate::app::AppState;
 use crate::config::ByteSize;
 use crate::error::Problem;
+pub use answer::streamed;
 use request::Asked;
 pub use request::{accepted, not_a_format};
 
 /// Names a query: `DELETE /queries/{id}` stops it.
-const X_QUERY_ID: HeaderName = HeaderName::from_static("x-query-id");
+pub const X_QUERY_ID: HeaderName = HeaderName::from_static("x-query-id");
 /// Room for bound parameters beside the SQL text.
 const PARAMS_BYTES: u64 = 1 << 20;
 
@@ -65,7 +66,7 @@ pub async fn cancel(State(state): State<AppState>, Path(id): Path<String>) -> Re
 
 /// `/sql.xml` and the like.
 pub async fn unknown_suffix(uri: Uri) -> Problem {
-    let suffix = uri.path().strip_prefix("/sql.").unwrap_or_default();
+    let suffix = uri.path().split_once('.').map_or("", |(_, suffix)| suffix);
     not_a_format(suffix)
 }
 
@@ -84,7 +85,7 @@ async fn run(state: AppState, uri: &Uri, headers: &HeaderMap, asked: Asked) -> R
     let id = HeaderValue::from_str(&output.id).map_err(|e| Problem::internal(e.to_string()))?;
     let outcome = match format {
         Format::Json => answer::buffered(output, settings.json_bytes, begun).await,
-        _ => answer::streamed(output, format, begun).await,
+        _ => streamed(output, format, begun).await,
     };
     match outcome {
         Ok(mut response) => {

@@ -15,6 +15,7 @@ pub mod live;
 mod questions;
 pub mod shapes;
 mod sql;
+pub mod table;
 mod tick;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use serde::Serialize;
 use tideline_engine::clock::{MILLISECOND, Micros};
 use tideline_engine::error::Result;
-use tideline_engine::hot::{MINUTE, MinuteKpi};
+use tideline_engine::hot::{MINUTE, MinuteKpi, minute_of};
 
 use super::shapes::{
     ActiveSessions, ActiveUsers, Answer, CartActions, CartSeries, Funnel, Headline, History, Kpi, Metrics,
@@ -155,6 +155,15 @@ impl RealTime {
             count: kpis.len(),
             kpis: kpis.iter().rev().map(|kpi| self.kpi(kpi, span.now)).collect(),
         }))
+    }
+
+    /// Every complete minute from one instant until before another, oldest first, from the table.
+    pub async fn minutes(&self, from: Micros, until: Micros) -> Result<Answer<Vec<Kpi>>> {
+        let at = until.min(self.span(1, None).now);
+        let minutes = u32::try_from(minute_of(at) - minute_of(from)).unwrap_or(0);
+        let span = self.span(minutes, Some(at));
+        let kpis = self.tell(span, move |facts| facts.kpis(span.ended(), span).boxed()).await?;
+        Ok(kpis.map(|kpis| kpis.iter().map(|kpi| self.kpi(kpi, span.now)).collect()))
     }
 
     /// The shape of one minute's KPIs.

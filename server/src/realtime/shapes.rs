@@ -252,19 +252,19 @@ pub struct Summary {
 /// The figures of a minute.
 #[derive(Debug, Serialize)]
 pub struct Figures {
-    events: u64,
-    sessions: u64,
-    unique_users: u64,
-    page_views: u64,
-    product_views: u64,
-    add_to_carts: u64,
-    checkouts: u64,
-    purchases: u64,
-    orders: u64,
-    converted_sessions: u64,
-    conversion_rate: Option<f64>,
-    revenue: Money,
-    aov: Option<Money>,
+    pub(super) events: u64,
+    pub(super) sessions: u64,
+    pub(super) unique_users: u64,
+    pub(super) page_views: u64,
+    pub(super) product_views: u64,
+    pub(super) add_to_carts: u64,
+    pub(super) checkouts: u64,
+    pub(super) purchases: u64,
+    pub(super) orders: u64,
+    pub(super) converted_sessions: u64,
+    pub(super) conversion_rate: Option<f64>,
+    pub(super) revenue: Money,
+    pub(super) aov: Option<Money>,
 }
 
 /// From an event's arrival to being visible.
@@ -281,11 +281,11 @@ pub struct Performance {
 #[derive(Debug, Serialize)]
 pub struct Kpi {
     _id: Start,
-    window_start: Start,
-    window_end: Start,
-    r#final: bool,
+    pub(super) window_start: Start,
+    pub(super) window_end: Start,
+    pub(super) r#final: bool,
     exact: bool,
-    metrics: Figures,
+    pub(super) metrics: Figures,
     performance: Performance,
 }
 

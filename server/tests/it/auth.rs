@@ -104,7 +104,10 @@ fn every_route_lets_in_exactly_those_its_declaration_names() {
                     let challenge = answer.headers.contains_key("www-authenticate");
                     assert_eq!(challenge, status == StatusCode::UNAUTHORIZED, "{said}");
                 }
-                None if route.access == Access::Anyone => assert!(!said.contains("scope_missing"), "{said}"),
+                // The API's description names the code.
+                None if route.access == Access::Anyone => {
+                    assert!(answer.status.is_success() || !said.contains("scope_missing"), "{said}");
+                }
                 None => assert!(![401, 403].contains(&answer.status.as_u16()), "{said}"),
             }
         }

@@ -65,14 +65,14 @@ impl Format {
         Self::from_name(suffix).map(|format| (rest, format))
     }
 
-    /// The best of an `Accept` header; JSON where it is absent or accepts anything, `None` where nothing fits (406).
-    pub fn from_accept(header: Option<&str>) -> Option<Self> {
+    /// The best of an `Accept` header; `usual` where it is absent or accepts anything, `None` where nothing fits (406).
+    pub fn from_accept(header: Option<&str>, usual: Self) -> Option<Self> {
         let Some(header) = header.map(str::trim).filter(|h| !h.is_empty()) else {
-            return Some(Self::Json);
+            return Some(usual);
         };
         let ranges: Vec<(String, f32)> = header.split(',').map(media_range).collect();
         let mut best: Option<(Self, f32)> = None;
-        for format in Self::ALL {
+        for format in std::iter::once(usual).chain(Self::ALL) {
             let q = format.quality(&ranges);
             if q > 0.0 && best.is_none_or(|(_, known)| q > known) {
                 best = Some((format, q));

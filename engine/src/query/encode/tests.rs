@@ -157,13 +157,13 @@ fn formats_are_negotiated() {
         (Some("image/png"), None),
         (Some("text/csv;q=0"), None),
     ] {
-        assert_eq!(Format::from_accept(header), format, "{header:?}");
+        assert_eq!(Format::from_accept(header, Format::Json), format, "{header:?}");
     }
     assert_eq!(Format::from_suffix("/analytics/sales/daily.csv"), Some(("/analytics/sales/daily", Format::Csv)));
     assert_eq!(Format::from_suffix("/v1.csv/x"), None);
     assert_eq!(Format::from_suffix("/sql"), None);
     for format in Format::ALL {
         assert_eq!(Format::from_name(format.name()), Some(format));
-        assert_eq!(Format::from_accept(Some(format.content_type())), Some(format));
+        assert_eq!(Format::from_accept(Some(format.content_type()), Format::Json), Some(format));
     }
 }

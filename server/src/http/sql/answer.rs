@@ -19,6 +19,8 @@ use crate::http::time_part;
 
 /// Rows written between two looks at the size.
 const ROWS_PER_LOOK: usize = 256;
+/// Batches of at least so many rows are encoded on a thread for blocking work, so that other requests do not wait.
+const LARGE_ROWS: usize = 1_024;
 
 /// All rows as one document of at most `most` bytes. The query itself stops at the most rows.
 pub async fn buffered(mut output: QueryOutput, most: ByteSize, begun: Instant) -> Result<Response, Problem> {
@@ -59,9 +61,17 @@ impl Streaming {
 
     /// The next bytes; `None` after the last ones.
     async fn piece(&mut self) -> Result<Option<Bytes>> {
-        while let Some(mut encoder) = self.encoder.take() {
-            let Some(batch) = self.batch().await? else { return encoder.finish().map(Some) };
-            let piece = encoder.write(&batch)?;
+        while let Some(encoder) = self.encoder.take() {
+            let Some(batch) = self.batch().await? else {
+                // Parquet may have a whole row group left to write.
+                return elsewhere(move || encoder.finish().map(Some)).await;
+            };
+            let rows = batch.num_rows();
+            let encode = move || {
+                let mut encoder = encoder;
+                encoder.write(&batch).map(|piece| (piece, encoder))
+            };
+            let (piece, encoder) = if rows < LARGE_ROWS { encode() } else { elsewhere(encode).await }?;
             self.encoder = Some(encoder);
             // Parquet gathers a row group before it has anything to send.
             if !piece.is_empty() {
@@ -70,6 +80,11 @@ impl Streaming {
         }
         Ok(None)
     }
+}
+
+async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Error::internal(format!("rows could not be encoded: {e}")))?
 }
 
 /// Batch by batch. The first is awaited, so that an error before any row is still a proper answer.

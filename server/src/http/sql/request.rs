@@ -127,15 +127,15 @@ impl Asked {
         if let Some(name) = uri.path().strip_prefix("/sql.").or(self.format.as_deref()) {
             return Format::from_name(name).ok_or_else(|| not_a_format(name));
         }
-        accepted(headers)
+        accepted(headers, Format::Json)
     }
 }
 
-/// The best format that `Accept` names; JSON where it is not there.
-pub fn accepted(headers: &HeaderMap) -> Result<Format, Problem> {
+/// The best format that `Accept` names; `usual` where it is not there.
+pub fn accepted(headers: &HeaderMap, usual: Format) -> Result<Format, Problem> {
     let accepted: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
     let accepted = (!accepted.is_empty()).then(|| accepted.join(", "));
-    Format::from_accept(accepted.as_deref()).ok_or_else(|| {
+    Format::from_accept(accepted.as_deref(), usual).ok_or_else(|| {
         Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", "no format that Accept names is offered")
             .with_hint(format!("the formats are {}", offered()))
     })
