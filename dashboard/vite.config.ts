@@ -19,6 +19,9 @@ export default defineConfig({
     // The console's editor stands alone, so that nobody else waits for it.
     chunkSizeWarningLimit: 600,
   },
-  server: { proxy: Object.fromEntries(api.map((path) => [path, { target: server, changeOrigin: true }])) },
+  server: {
+    // The server answers its own pages only: to it, this one is.
+    proxy: Object.fromEntries(api.map((path) => [path, { target: server, changeOrigin: true, headers: { origin: server } }])),
+  },
   test: { include: ["src/**/*.test.ts"], environment: "node" },
 });

@@ -3,7 +3,6 @@ import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } fro
 
 import { type PageConfig, Problem, type Session, get, onSignedOut, send } from "./lib/api";
 import { AppContext, type App } from "./context";
-import { HistoryPage } from "./history/HistoryPage";
 import { useNow } from "./lib/hooks";
 import { eventSource, LiveFeed, type LiveState, useLive } from "./lib/live";
 import { usePlace } from "./lib/route";
@@ -11,10 +10,11 @@ import { type Theme, useTheme } from "./lib/theme";
 import { span } from "./lib/format";
 import { LivePage } from "./live/LivePage";
 import { Login } from "./Login";
-import { OperationsPage } from "./ops/OperationsPage";
 import { Icon, Wave } from "./ui/icons";
 import { Choice, Empty, Link, Trouble, Waiting } from "./ui/parts";
 
+const HistoryPage = lazy(() => import("./history/HistoryPage"));
+const OperationsPage = lazy(() => import("./ops/OperationsPage"));
 const ConsolePage = lazy(() => import("./console/ConsolePage"));
 
 const VIEWS = [

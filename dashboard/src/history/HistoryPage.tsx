@@ -12,7 +12,7 @@ import { MetricChart, MetricTable } from "./MetricView";
 import { MEASURE, PRESETS, VIEW, curl, given, groups, hasDayRange, missing, paramOf, presetOf, requestPath } from "./request";
 import { firstMeasure, measures } from "./shape";
 
-export function HistoryPage() {
+export default function HistoryPage() {
   const place = usePlace();
   const catalogue = useAsk("catalogue", (signal) => get<Catalogue>("/analytics", signal));
   if (catalogue.error && !catalogue.data) return <Trouble problem={catalogue.error} again={catalogue.again} />;
@@ -78,7 +78,7 @@ function MetricPage({ metric }: { metric: Metric }) {
       <header className="metric-head">
         <div>
           <h1>{metric.summary}</h1>
-          {metric.description && <p className="note">{metric.description.trim()}</p>}
+          {metric.description.trim().split(/\n\s*\n/).map((text) => text && <p key={text} className="note">{text}</p>)}
           {metric.warning && <p className="field-problem">{sentence(metric.warning)}</p>}
         </div>
       </header>

@@ -29,6 +29,7 @@ export function useAsk<T>(key: string | null, ask: (signal: AbortSignal) => Prom
     let timer = 0;
     const run = async () => {
       setState((s) => ({ ...s, busy: true }));
+      const begun = performance.now();
       try {
         const data = await latest.current(control.signal);
         if (!control.signal.aborted) setState({ key, data, error: null, busy: false, at: Date.now() });
@@ -36,7 +37,9 @@ export function useAsk<T>(key: string | null, ask: (signal: AbortSignal) => Prom
         if (control.signal.aborted) return;
         setState((s) => ({ ...s, key, data: s.key === key ? s.data : null, error: problem(error), busy: false }));
       }
-      if (everyMs > 0 && !control.signal.aborted) timer = window.setTimeout(() => void run(), everyMs);
+      // A server that takes long over it is asked less often.
+      const wait = Math.max(everyMs, 3 * (performance.now() - begun));
+      if (everyMs > 0 && !control.signal.aborted) timer = window.setTimeout(() => void run(), wait);
     };
     void run();
     return () => {

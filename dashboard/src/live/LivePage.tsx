@@ -25,7 +25,7 @@ export function LivePage({ live }: { live: LiveState }) {
   const pick = (name: FilterName) => (value: string) => go(address(toggled(filters, name, value)));
   const dimmed = live.link === "stale" || live.link === "lost";
   return (
-    <div className={`live ${dimmed && !isFiltered(filters) ? "is-old" : ""}`}>
+    <div className={`live-view ${dimmed && !isFiltered(filters) ? "is-old" : ""}`}>
       <h1 className="sr-only">Live</h1>
       {live.tick?.degraded && <Notice tone="warn">{sentence(live.tick.degraded_reason ?? "figures may be incomplete")}</Notice>}
       {live.tick && <Alerts tick={live.tick} />}
@@ -274,7 +274,7 @@ function PulseCard({ tick }: { tick: Tick | null }) {
       {!tick ? <Waiting rows={4} /> : (
         <div className="pulse">
           <p className="pulse-value" data-tile="events-per-second">{f.decimal(tick.rates.events_per_second, 1)} <span className="faint">events/s</span></p>
-          <Spark values={tick.rates.arrivals} label={`Events that arrived in each of the last ${tick.rates.arrivals.length} seconds`} />
+          <Spark values={tick.rates.arrivals} height={150} label={`Events that arrived in each of the last ${tick.rates.arrivals.length} seconds`} />
           <dl className="facts">
             <div><dt>Arrival to visible, median</dt><dd>{ms(performance?.latency_ms_p50)}</dd></div>
             <div><dt>95 of 100 within</dt><dd>{ms(performance?.latency_ms_p95)}</dd></div>
