@@ -14,7 +14,7 @@ QUERY_EVENTS ?= 20000000
 REPETITIONS ?= 7
 BENCH_FLAGS ?=
 
-.PHONY: help setup demo build test fmt fmt-check lint doc deny unit clients bench clean
+.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -22,15 +22,35 @@ help: ## list the targets
 setup: ## check that the tools are there, and say what is missing (redis-server is installed, as root)
 	@scripts/setup.sh
 
+# Where there is no npm, the binary has a page that says how to build the real one.
 demo: ## build Tideline and try it on sample shop traffic
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory page; \
+	else echo "npm is not installed: building without the dashboard"; fi
 	cargo build --profile demo --workspace
 	target/demo/tideline demo
 
-build: ## the release build: target/release/tideline
+build: page ## the release build: target/release/tideline
 	cargo build --release -p tideline
 
 # The order is cheap first, and the tests' own closing line last.
-test: setup fmt-check deny lint doc clients unit ## everything CI checks
+test: setup page fmt-check deny lint doc clients browser unit ## everything CI checks
+
+page: dashboard/dist/index.html ## build the dashboard, which the next cargo build takes in
+
+dashboard/node_modules/.package-lock.json: dashboard/package.json dashboard/package-lock.json
+	cd dashboard && npm ci --no-audit --no-fund
+	@touch $@
+
+PAGE_SOURCES := $(shell find dashboard/src dashboard/public dashboard/scripts -type f 2> /dev/null)
+
+dashboard/dist/index.html: dashboard/node_modules/.package-lock.json dashboard/index.html dashboard/vite.config.ts \
+    dashboard/tsconfig.json $(PAGE_SOURCES)
+	cd dashboard && npm run --silent build
+
+browser: page ## the dashboard's tests: its logic, and the page in Chromium against a real server
+	cd dashboard && npm test --silent
+	cargo build --workspace --locked
+	cd dashboard && npm run --silent browser
 
 fmt: ## format the code
 	cargo fmt --all
@@ -67,7 +87,7 @@ clients: $(CLIENTS)/ready ## deltalake, polars and pyarrow read the table while 
 	$(CLIENTS)/bin/python tests/python/open_table.py --tideline target/debug/tideline
 
 bench: $(SIDE_BY_SIDE)/ready ## side by side with DuckDB and chDB; results in benches/results/
-	cargo build --release --workspace
+	TIDELINE_STUB_PAGE=1 cargo build --release --workspace
 	$(SIDE_BY_SIDE)/bin/python -m benches.side_by_side \
 	  --events $(EVENTS) --query-events $(QUERY_EVENTS) --repetitions $(REPETITIONS) $(BENCH_FLAGS)
 
@@ -78,5 +98,5 @@ $(CLIENTS)/ready: tests/python/requirements.txt
 	scripts/venv.sh $(@D) $<
 
 clean: ## remove what `make` made, but not the compiled dependencies
-	rm -rf $(CLIENTS) $(SIDE_BY_SIDE) benches/data .demo-data
+	rm -rf $(CLIENTS) $(SIDE_BY_SIDE) benches/data .demo-data dashboard/dist dashboard/node_modules dashboard/test-results
 	cargo clean -p tideline -p tideline-engine -p tideline-benches

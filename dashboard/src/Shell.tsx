@@ -148,7 +148,7 @@ function FreshnessBadge({ live }: { live: LiveState }) {
   const detail = live.tick?.degraded ? "incomplete" : old && age !== null ? `${span(age)} old` : "";
   const tone = live.tick?.degraded && live.link === "live" ? "stale" : live.link;
   return (
-    <span className={`badge ${tone}`} role="status" data-link={live.link} title={live.tick ? `as of event ${live.tick.freshness.seq}` : undefined}>
+    <span className={`badge ${tone}`} role="status" data-link={live.link} data-tick={live.tick?.tick} title={live.tick ? `as of event ${live.tick.freshness.seq}` : undefined}>
       <i aria-hidden="true" />{LINK_WORDS[live.link]}{detail && <span className="badge-detail">{detail}</span>}
     </span>
   );

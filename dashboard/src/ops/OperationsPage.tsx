@@ -62,7 +62,7 @@ export default function OperationsPage({ tick }: { tick: Tick | null }) {
         <Rejected />
         <LakeByDay />
       </div>
-      <Card title="Running now" note="where the answers above come from">
+      <Card title="Queries and lake">
         <dl className="facts">
           <div><dt>Queries running, of all clients</dt><dd>{f.count(gauge("tideline_queries") ?? engine?.queries ?? 0)}</dd></div>
           <div><dt>Lake version</dt><dd>{engine ? f.count(engine.lake_version) : f.NONE}</dd></div>
