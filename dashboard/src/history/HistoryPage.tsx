@@ -1,7 +1,7 @@
 // Any metric of the catalogue, over any range. The address holds all of it.
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
-import { type Catalogue, type Metric, type MetricAnswer, type Param, get } from "../lib/api";
+import { type Catalogue, type Metric, type MetricAnswer, type Param, type Row, get } from "../lib/api";
 import { useApp } from "../context";
 import { calendarDay, heading, moment } from "../lib/format";
 import { useAsk } from "../lib/hooks";
@@ -9,7 +9,7 @@ import { go, placeWith, usePlace } from "../lib/route";
 import { Icon } from "../ui/icons";
 import { Card, Choice, Code, Empty, Link, Trouble, Waiting, sentence } from "../ui/parts";
 import { MetricChart, MetricTable } from "./MetricView";
-import { MEASURE, PRESETS, VIEW, curl, given, groups, hasDayRange, missing, paramOf, presetOf, requestPath } from "./request";
+import { MEASURE, PRESETS, VIEW, curl, given, groups, hasDayRange, missing, presetOf, requestPath } from "./request";
 import { firstMeasure, measures } from "./shape";
 
 export default function HistoryPage() {
@@ -43,8 +43,12 @@ export default function HistoryPage() {
 }
 
 function MetricList({ metrics, current }: { metrics: Metric[]; current: string }) {
+  const list = useRef<HTMLElement>(null);
+  useEffect(() => {
+    list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  }, [current]);
   return (
-    <nav className="catalogue" aria-label="Metrics">
+    <nav className="catalogue" aria-label="Metrics" ref={list}>
       {groups(metrics).map(([group, list]) => (
         <section key={group}>
           <h2>{heading(group)}</h2>
@@ -82,7 +86,7 @@ function MetricPage({ metric }: { metric: Metric }) {
           {metric.warning && <p className="field-problem">{sentence(metric.warning)}</p>}
         </div>
       </header>
-      <Params metric={metric} values={values} />
+      <Params metric={metric} values={values} used={asked.data?.params ?? {}} />
       <Card busy={asked.busy}>
         <div className="metric-tools">
           <div className="chips">
@@ -125,7 +129,7 @@ function MetricPage({ metric }: { metric: Metric }) {
           <summary>Its SQL</summary>
           <Code label="SQL of the metric" text={metric.sql.trim()} />
         </details>
-        {answer && <p className="note">{answer.rows} rows · data through {moment(Date.parse(answer.freshness.through), shop.zone)} · lake version {answer.freshness.lake_version}, {answer.freshness.buffered_rows} events not yet in it</p>}
+        {answer && <p className="note">{answer.rows} {answer.rows === 1 ? "row" : "rows"} · data through {moment(Date.parse(answer.freshness.through), shop.zone)} · lake version {answer.freshness.lake_version}, {answer.freshness.buffered_rows} events not yet in it</p>}
       </Card>
     </>
   );
@@ -139,7 +143,7 @@ function Range({ answer, zone }: { answer: MetricAnswer; zone: string }) {
   return null;
 }
 
-function Params({ metric, values }: { metric: Metric; values: Record<string, string> }) {
+function Params({ metric, values, used }: { metric: Metric; values: Record<string, string>; used: Row }) {
   const place = usePlace();
   const set = (changes: Record<string, string | undefined>) => go(placeWith(place, changes), true);
   const ranged = hasDayRange(metric);
@@ -161,8 +165,8 @@ function Params({ metric, values }: { metric: Metric; values: Record<string, str
       )}
       {showsCustom && (
         <div className="range">
-          <DayField label="From" value={values["start"] ?? ""} fallback={paramOf(metric, "start")?.default} onChange={(start) => set({ start })} />
-          <DayField label="To" value={values["end"] ?? ""} fallback={paramOf(metric, "end")?.default} onChange={(end) => set({ end })} />
+          <DayField label="From" value={values["start"] ?? ""} used={String(used["start"] ?? "")} onChange={(start) => set({ start })} />
+          <DayField label="To" value={values["end"] ?? ""} used={String(used["end"] ?? "")} onChange={(end) => set({ end })} />
         </div>
       )}
       {metric.compare && (
@@ -176,12 +180,13 @@ function Params({ metric, values }: { metric: Metric; values: Record<string, str
   );
 }
 
-function DayField({ label, value, fallback, onChange }: { label: string; value: string; fallback: string | undefined; onChange: (value: string) => void }) {
-  const isDay = /^\d{4}-\d{2}-\d{2}$/.test(value);
+/** A day as it was given, else as the answer took it. */
+function DayField({ label, value, used, onChange }: { label: string; value: string; used: string; onChange: (value: string) => void }) {
+  const shown = [value, used].find((text) => /^\d{4}-\d{2}-\d{2}$/.test(text)) ?? "";
   return (
     <label>
       {label}
-      <input type="date" value={isDay ? value : ""} title={isDay ? undefined : value || fallback} onChange={(event) => event.target.value && onChange(event.target.value)} />
+      <input type="date" value={shown} onChange={(event) => event.target.value && onChange(event.target.value)} />
     </label>
   );
 }

@@ -2,7 +2,7 @@
 import type { ChartKind, Column, MetricAnswer } from "../lib/api";
 import { BarList } from "../charts/BarList";
 import { Chart, type Line } from "../charts/Chart";
-import { Funnel } from "../charts/Funnel";
+import { Funnel, STEP_NAMES } from "../charts/Funnel";
 import { useApp } from "../context";
 import * as f from "../lib/format";
 import { Empty } from "../ui/parts";
@@ -106,8 +106,9 @@ function Numbers({ answer }: { answer: MetricAnswer }) {
 
 function Funnels({ answer }: { answer: MetricAnswer }) {
   const rows = answer.data.filter((row) => row[PERIOD] !== "previous");
-  const stepColumn = answer.meta.find((c) => /^(name|event_type|step_name)$/.test(c.name)) ?? answer.meta.find((c) => !isNumeric(c) && c.name !== PERIOD);
-  const groupColumn = answer.meta.find((c) => c.name !== PERIOD && c !== stepColumn && !isNumeric(c));
+  const texts = answer.meta.filter((c) => !isNumeric(c) && c.name !== PERIOD);
+  const stepColumn = texts.find((c) => String(rows[0]?.[c.name]) in STEP_NAMES) ?? texts[0];
+  const groupColumn = texts.find((c) => c !== stepColumn);
   const groups = new Map<string, typeof rows>();
   for (const row of rows) {
     const name = groupColumn ? String(row[groupColumn.name] ?? "unknown") : "all";
@@ -149,7 +150,7 @@ function HeatMap({ answer, measure }: { answer: MetricAnswer; measure: string })
         <thead>
           <tr>
             <th scope="col">{f.heading(made.rowLabel)}</th>
-            {made.columns.map((name) => <th key={name} scope="col">{made.columnLabel.length < 8 ? `${f.heading(made.columnLabel)} ${name}` : name}</th>)}
+            {made.columns.map((name) => <th key={name} scope="col">{made.columnLabel === "k" ? `+${name}` : name}</th>)}
           </tr>
         </thead>
         <tbody>

@@ -44,7 +44,7 @@ describe("series", () => {
       { bucket_start: "2026-03-01T00:01:00.000Z", event_type: "b", events: 6 },
     ];
     const made = series(answer(meta, rows), "events");
-    expect(made?.lines.map((line) => [line.name, line.values])).toEqual([["b", [5, 6]], ["a", [1, null]]]);
+    expect(made?.lines.map((line) => [line.name, line.values])).toEqual([["b", [5, 6]], ["a", [1, 0]]]);
   });
 
   it("is none without a column of time", () => {

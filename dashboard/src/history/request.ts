@@ -17,7 +17,7 @@ export const PRESETS: readonly Preset[] = [
   { label: "7 days", start: "-6d", end: "today" },
   { label: "30 days", start: "-29d", end: "today" },
   { label: "90 days", start: "-89d", end: "today" },
-  { label: "12 months", start: "-364d", end: "today" },
+  { label: "12 months", start: "-1y", end: "today" },
 ];
 
 export const paramOf = (metric: Metric, name: string): Param | undefined => metric.params.find((p) => p.name === name);

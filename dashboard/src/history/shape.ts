@@ -85,7 +85,8 @@ export function series(answer: MetricAnswer, measure: string): Series | null {
   const counts = answer.meta.find((c) => c.name === measure)?.unit;
   const times = days ? everyDay(known, answer.params, String(answer.params["grain"] ?? "")) : known;
   // A day without rows had none of it; a ratio has no value there.
-  const hole = days && (counts === "money" || counts === "count") && times.length > known.length ? 0 : null;
+  const adds = counts === "money" || counts === "count";
+  const hole = adds && (times.length > known.length || chosen.filter((line) => !line.previous).length > 1) ? 0 : null;
   const end = days && "end" in answer.params ? instant(answer.params["end"]) : Infinity;
   return {
     times,

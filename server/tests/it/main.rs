@@ -17,6 +17,7 @@ mod limits;
 mod live;
 mod metrics_truth;
 mod online_retail;
+mod page;
 mod process;
 mod rate_limit;
 mod realtime;
