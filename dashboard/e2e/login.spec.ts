@@ -4,12 +4,20 @@ import { Server } from "./server";
 let server: Server;
 let key = "";
 
+async function make(scope: string, by: string | undefined): Promise<string> {
+  const answer = await fetch(`${server.url}/admin/keys`, {
+    method: "POST", body: JSON.stringify({ name: "desk", scopes: [scope] }),
+    headers: { "content-type": "application/json", ...(by ? { authorization: `Bearer ${by}` } : {}) },
+  });
+  if (!answer.ok) throw new Error(await answer.text());
+  return ((await answer.json()) as { key: string }).key;
+}
+
 test.beforeAll(async () => {
   server = await Server.serve({ TIDELINE_SESSION_LIFETIME: "11h" });
-  const answer = await fetch(`${server.url}/admin/keys`, {
-    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ name: "desk", scopes: ["read"] }),
-  });
-  key = ((await answer.json()) as { key: string }).key;
+  // The first key is an administrator's.
+  const admin = await make("admin", undefined);
+  key = await make("read", admin);
 });
 test.afterAll(() => server.end());
 test.use({ expected: ["401 (Unauthorized)"] });

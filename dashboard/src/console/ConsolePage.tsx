@@ -45,7 +45,7 @@ export default function ConsolePage() {
   const [view, setView] = useState<"rows" | "chart">("rows");
   const host = useRef<HTMLDivElement>(null);
   const editor = useRef<Editor | null>(null);
-  const running = useRef<{ id: string; control: AbortController } | null>(null);
+  const running = useRef<{ id: string; control: AbortController; cancelled: boolean } | null>(null);
   const schema = useAsk("schema", schemaOf);
 
   const run = useCallback(async (prefix = "") => {
@@ -54,7 +54,8 @@ export default function ConsolePage() {
     const sql = prefix ? `${prefix} ${text.replace(/^\s*EXPLAIN(\s+ANALYZE)?\s+/i, "")}` : text;
     const id = crypto.randomUUID();
     const control = new AbortController();
-    running.current = { id, control };
+    const mine = { id, control, cancelled: false };
+    running.current = mine;
     const begun = performance.now();
     setOutcome({ is: "running", id, begun: Date.now() });
     editor.current?.mark(null);
@@ -62,28 +63,27 @@ export default function ConsolePage() {
       const answer = await ask(sql, id, control.signal);
       setOutcome({ is: "done", answer, took: performance.now() - begun, sql });
     } catch (error) {
-      if (control.signal.aborted) setOutcome({ is: "cancelled" });
-      else {
-        const problem = error instanceof Problem ? error : new Problem(0, "internal", String(error));
-        if (problem.code === "cancelled") setOutcome({ is: "cancelled" });
-        else {
-          setOutcome({ is: "failed", problem });
-          if (problem.position) {
-            const { line, column } = problem.position;
-            // What stands before the text is not the reader's.
-            editor.current?.mark({ line, column: line === 1 && prefix ? column - prefix.length - 1 : column, message: problem.message });
-          }
-        }
+      if (mine.cancelled || control.signal.aborted) {
+        setOutcome({ is: "cancelled" });
+        return;
+      }
+      const problem = error instanceof Problem ? error : new Problem(0, "internal", String(error));
+      setOutcome({ is: "failed", problem });
+      if (problem.position) {
+        const { line, column } = problem.position;
+        // What stands before the text is not the reader's.
+        editor.current?.mark({ line, column: line === 1 && prefix ? column - prefix.length - 1 : column, message: problem.message });
       }
     } finally {
       running.current = null;
+      setPast([text, ...past.filter((other) => other !== text)].slice(0, REMEMBERED));
     }
-    setPast([text, ...past.filter((other) => other !== text)].slice(0, REMEMBERED));
   }, [past, setPast]);
 
   const cancel = useCallback(async () => {
     const current = running.current;
     if (!current) return;
+    current.cancelled = true;
     try {
       await send(`/queries/${current.id}`, { method: "DELETE" });
     } catch {
