@@ -62,9 +62,22 @@ export async function send(path: string, init: RequestInit = {}): Promise<Respon
   return response;
 }
 
+/** A browser opens six connections to a server, and the stream has one: what asks by itself must leave some free. */
+const MOST_AT_ONCE = 3;
+let asking = 0;
+const waiting: (() => void)[] = [];
+
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  const response = await send(path, { headers: { accept: "application/json" }, ...(signal ? { signal } : {}) });
-  return (await response.json()) as T;
+  if (asking >= MOST_AT_ONCE) await new Promise<void>((turn) => waiting.push(turn));
+  asking += 1;
+  try {
+    signal?.throwIfAborted();
+    const response = await send(path, { headers: { accept: "application/json" }, ...(signal ? { signal } : {}) });
+    return (await response.json()) as T;
+  } finally {
+    asking -= 1;
+    waiting.shift()?.();
+  }
 }
 
 /** A path with its parameters; blank ones are left out. */

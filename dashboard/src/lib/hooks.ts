@@ -48,7 +48,9 @@ export function useAsk<T>(key: string | null, ask: (signal: AbortSignal) => Prom
     };
   }, [key, everyMs, round]);
   const again = useCallback(() => setRound((n) => n + 1), []);
-  return { data: state.data, error: state.error, busy: state.busy, at: state.at, again };
+  // What was asked under another key is not shown under this one.
+  const mine = state.key === key;
+  return { data: mine ? state.data : null, error: mine ? state.error : null, busy: state.busy, at: state.at, again };
 }
 
 /** The time, every so often: for ages that grow while nothing else happens. */

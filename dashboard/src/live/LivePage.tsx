@@ -39,13 +39,13 @@ export function LivePage({ live }: { live: LiveState }) {
       </div>
       {filters.page && <PageDetail page={filters.page} user={filters.user_id} />}
       <div className="grid four">
-        <RankCard title="Top pages" note="views, 15 min" ranked={board.data?.pages} picked={filters.page}
+        <RankCard title="Top pages" note="views, 15 min" ranked={board.data.rankings?.pages} picked={filters.page}
           onPick={pick("page")} kind="count" filter="page" />
-        <RankCard title="Top products" note="views, 15 min" ranked={board.data?.products} picked={filters.product_id}
+        <RankCard title="Top products" note="views, 15 min" ranked={board.data.rankings?.products} picked={filters.product_id}
           onPick={pick("product_id")} kind="count" filter="product_id" />
-        <RankCard title="Sources" note="sales, 15 min" ranked={board.data?.sources} picked={filters.source}
+        <RankCard title="Sources" note="sales, 15 min" ranked={board.data.rankings?.sources} picked={filters.source}
           onPick={pick("source")} kind="money" filter="source" />
-        <RankCard title="Countries" note="sales, 15 min" ranked={board.data?.countries} picked={filters.country}
+        <RankCard title="Countries" note="sales, 15 min" ranked={board.data.rankings?.countries} picked={filters.country}
           onPick={pick("country")} kind="money" filter="country" />
       </div>
       <div className="grid wide-left">
@@ -114,7 +114,7 @@ function FilterBar({ filters }: { filters: Filters }) {
   );
 }
 
-function Tiles({ board, today }: { board: Board | null; today: { today: DayFigures; before: DayFigures } | null }) {
+function Tiles({ board, today }: { board: Board; today: { today: DayFigures; before: DayFigures } | null }) {
   const { currency } = useApp().place;
   const now = today?.today;
   const before = today?.before;
@@ -124,8 +124,8 @@ function Tiles({ board, today }: { board: Board | null; today: { today: DayFigur
       <div className="tile-group" role="group" aria-label="Right now">
         <p className="tile-caption">Right now <span className="faint">last 5 minutes</span></p>
         <div className="tile-row">
-          <Tile id="active-users" label="Visitors" value={board ? f.count(board.users) : null} about={board && !board.exact ? "≈" : ""} />
-          <Tile id="active-sessions" label="Sessions" value={board ? f.count(board.sessions) : null} />
+          <Tile id="active-users" label="Visitors" value={board.active && f.count(board.active.users)} about={board.active && !board.active.exact ? "≈" : ""} />
+          <Tile id="active-sessions" label="Sessions" value={board.active && f.count(board.active.sessions)} />
         </div>
       </div>
       <div className="tile-group wide" role="group" aria-label="Today">
@@ -163,10 +163,10 @@ function Tile({ id, label, value, was, delta, title, about = "" }: {
   );
 }
 
-function MinutesCard({ board }: { board: Board | null }) {
+function MinutesCard({ board }: { board: Board }) {
   const { place } = useApp();
   const [measure, setMeasure] = useState<Measure>("page_views");
-  const minutes = board?.minutes ?? [];
+  const minutes = board.minutes ?? [];
   const values = minutes.map((minute) => Number(minute[measure]));
   const isMoney = measure === "revenue";
   const total = values.reduce((sum, value) => sum + value, 0);
@@ -189,12 +189,12 @@ function MinutesCard({ board }: { board: Board | null }) {
   );
 }
 
-function FunnelCard({ board }: { board: Board | null }) {
-  const steps = board?.funnel ?? [];
-  const none = board && steps.every((step) => step.count === 0);
+function FunnelCard({ board }: { board: Board }) {
+  const steps = board.funnel ?? [];
+  const none = steps.every((step) => step.count === 0);
   return (
     <Card title="Funnel" note="sessions, last hour">
-      {!board ? <Waiting rows={5} /> : none ? (
+      {!board.funnel ? <Waiting rows={5} /> : none ? (
         <Empty hint="It fills as sessions view products, add to the cart, check out and buy, in this order.">Nobody viewed a product in the last hour</Empty>
       ) : (
         <Funnel steps={steps.map((s) => ({ name: s.name, count: s.count, stepRate: s.step_rate, overallRate: s.overall_rate, dropOff: s.drop_off }))} />
@@ -239,11 +239,11 @@ function Country({ code }: { code: string }) {
   return <>{name}{name !== code && <span className="faint"> {code}</span>}</>;
 }
 
-function OrdersCard({ board, onCountry }: { board: Board | null; onCountry: (code: string) => void }) {
+function OrdersCard({ board, onCountry }: { board: Board; onCountry: (code: string) => void }) {
   const { place } = useApp();
   return (
     <Card title="Latest orders" note="purchases, newest first">
-      {!board ? <Waiting rows={6} /> : board.orders.length === 0 ? (
+      {!board.orders ? <Waiting rows={6} /> : board.orders.length === 0 ? (
         <Empty hint="The first one is here within a second of its event.">No order in the last hour</Empty>
       ) : (
         <div className="table-box" tabIndex={0} role="region" aria-label="Latest orders">

@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 
 import { get, type FunnelStep, type MetricAnswer, type MinutePoint, type Order, type Problem, type Row, type Tick, withQuery } from "../lib/api";
-import { useAsk } from "../lib/hooks";
+import { type Asked, useAsk } from "../lib/hooks";
 import { toNumber } from "../lib/format";
 import { type Filters, isFiltered } from "./filters";
 import { filled, hasGap, withTick } from "./minutes";
@@ -23,17 +23,13 @@ export interface DayFigures {
   visitors: number;
 }
 
+/** What is shown of this moment; null is what is not known yet. */
 export interface Board {
-  users: number;
-  sessions: number;
-  exact: boolean;
-  pages: Ranked[];
-  products: Ranked[];
-  sources: Ranked[];
-  countries: Ranked[];
-  funnel: FunnelStep[];
-  orders: Order[];
-  minutes: MinutePoint[];
+  active: { users: number; sessions: number; exact: boolean } | null;
+  rankings: { pages: Ranked[]; products: Ranked[]; sources: Ranked[]; countries: Ranked[] } | null;
+  funnel: FunnelStep[] | null;
+  orders: Order[] | null;
+  minutes: MinutePoint[] | null;
 }
 
 export interface Known<T> {
@@ -94,61 +90,68 @@ function useMinutes(tick: Tick | null, on: boolean): { minutes: MinutePoint[]; e
   return { minutes: series, error: asked.error, again: asked.again };
 }
 
-function boardOf(tick: Tick, minutes: MinutePoint[]): Board {
+function boardOf(tick: Tick | null, minutes: MinutePoint[]): Board {
   return {
-    users: tick.active_users,
-    sessions: tick.active_sessions,
-    exact: tick.exact,
-    pages: tick.top_pages.map((row) => ({ name: row.page, value: row.views })),
-    products: tick.top_products.map((row) => ({ name: row.product_id, value: row.views ?? 0 })),
-    sources: tick.sources.map((row) => ({ name: row.source, value: row.revenue })),
-    countries: tick.countries.map((row) => ({ name: row.country, value: row.revenue })),
-    funnel: tick.funnel.steps,
-    orders: tick.latest_orders,
-    minutes,
+    active: tick && { users: tick.active_users, sessions: tick.active_sessions, exact: tick.exact },
+    rankings: tick && {
+      pages: tick.top_pages.map((row) => ({ name: row.page, value: row.views })),
+      products: tick.top_products.map((row) => ({ name: row.product_id, value: row.views ?? 0 })),
+      sources: tick.sources.map((row) => ({ name: row.source, value: row.revenue })),
+      countries: tick.countries.map((row) => ({ name: row.country, value: row.revenue })),
+    },
+    funnel: tick && tick.funnel.steps,
+    orders: tick && tick.latest_orders,
+    minutes: minutes.length > 0 ? minutes : null,
   };
 }
 
-async function filteredBoard(filters: Filters, signal: AbortSignal): Promise<Board> {
-  const ask = (name: string) => get<MetricAnswer>(withQuery(`/analytics/now/${name}`, filters), signal);
-  // Two at a time: a browser opens six connections to a server, and the stream has one of them.
-  const [active, minutes] = await Promise.all([ask("active"), ask("minutes")]);
-  const [top, funnel] = await Promise.all([ask("top"), ask("funnel")]);
-  const orders = await ask("orders");
-  const ranking = (board: string): Ranked[] =>
-    top.data.filter((row) => row["board"] === board).map((row) => ({ name: text(row, "name"), value: number(row, "value") }));
-  const at = Date.parse(text(minutes.params as Row, "at")) || Date.now();
-  const points = minutes.data.map((row): MinutePoint => ({
+/** One `now/…` metric under these filters, asked for every few seconds; nothing where nothing is filtered. */
+function useNowMetric<T>(name: string, filters: Filters, read: (answer: MetricAnswer) => T): Asked<T> {
+  const path = isFiltered(filters) ? withQuery(`/analytics/now/${name}`, filters) : null;
+  return useAsk(path, async (signal) => read(await get<MetricAnswer>(path ?? "", signal)), FILTERED_MS);
+}
+
+function rankings({ data }: MetricAnswer): Board["rankings"] {
+  const of = (board: string): Ranked[] =>
+    data.filter((row) => row["board"] === board).map((row) => ({ name: text(row, "name"), value: number(row, "value") }));
+  return { pages: of("pages"), products: of("products"), sources: of("sources"), countries: of("countries") };
+}
+
+function minutesOf({ data, params }: MetricAnswer): MinutePoint[] {
+  const points = data.map((row): MinutePoint => ({
     minute: text(row, "minute"), events: number(row, "events"), sessions: number(row, "sessions"),
     unique_users: number(row, "unique_users"), page_views: number(row, "page_views"), orders: number(row, "orders"),
     revenue: number(row, "revenue"),
   }));
-  return {
-    users: number(active.data[0] ?? {}, "active_users"),
-    sessions: number(active.data[0] ?? {}, "active_sessions"),
-    exact: true,
-    pages: ranking("pages"),
-    products: ranking("products"),
-    sources: ranking("sources"),
-    countries: ranking("countries"),
-    funnel: funnel.data.map((row): FunnelStep => ({
-      step: number(row, "step"), name: text(row, "name"), count: number(row, "sessions"), step_rate: toNumber(row["step_rate"]),
-      overall_rate: toNumber(row["overall_rate"]), drop_off: number(row, "drop_off"), drop_off_rate: null,
-    })),
-    orders: orders.data.map((row): Order => ({
-      event_ts: text(row, "event_ts"), event_id: text(row, "event_id"), order_id: row["order_id"] as string | null,
-      value: number(row, "value"), currency: row["currency"] as string | null, country: row["country"] as string | null,
-    })),
-    minutes: filled(points, at, 60),
-  };
+  return filled(points, Date.parse(text(params, "at")) || Date.now(), 60);
 }
 
-export function useBoard(tick: Tick | null, filters: Filters): Known<Board> {
+const funnelOf = ({ data }: MetricAnswer): FunnelStep[] => data.map((row) => ({
+  step: number(row, "step"), name: text(row, "name"), count: number(row, "sessions"), step_rate: toNumber(row["step_rate"]),
+  overall_rate: toNumber(row["overall_rate"]), drop_off: number(row, "drop_off"), drop_off_rate: null,
+}));
+
+const ordersOf = ({ data }: MetricAnswer): Order[] => data.map((row) => ({
+  event_ts: text(row, "event_ts"), event_id: text(row, "event_id"), order_id: row["order_id"] as string | null,
+  value: number(row, "value"), currency: row["currency"] as string | null, country: row["country"] as string | null,
+}));
+
+export function useBoard(tick: Tick | null, filters: Filters): { data: Board; error: Problem | null; again: () => void } {
   const narrowed = isFiltered(filters);
-  const minutes = useMinutes(tick, !narrowed);
-  const key = narrowed ? JSON.stringify(filters) : null;
-  const asked = useAsk(key, (signal) => filteredBoard(filters, signal), FILTERED_MS);
-  const whole = useMemo(() => (tick ? boardOf(tick, minutes.minutes) : null), [tick, minutes.minutes]);
-  if (narrowed) return { data: asked.data, error: asked.error, again: asked.again };
-  return { data: whole, error: minutes.error, again: minutes.again };
+  const hour = useMinutes(tick, !narrowed);
+  const active = useNowMetric("active", filters, ({ data }) =>
+    ({ users: number(data[0] ?? {}, "active_users"), sessions: number(data[0] ?? {}, "active_sessions"), exact: true }));
+  const minutes = useNowMetric("minutes", filters, minutesOf);
+  const funnel = useNowMetric("funnel", filters, funnelOf);
+  const top = useNowMetric("top", filters, rankings);
+  const orders = useNowMetric("orders", filters, ordersOf);
+  const whole = useMemo(() => boardOf(tick, hour.minutes), [tick, hour.minutes]);
+  if (!narrowed) return { data: whole, error: hour.error, again: hour.again };
+  const parts = [active, minutes, funnel, top, orders];
+  const failed = parts.find((part) => part.error);
+  return {
+    data: { active: active.data, rankings: top.data, funnel: funnel.data, orders: orders.data, minutes: minutes.data },
+    error: failed?.error ?? null,
+    again: () => parts.forEach((part) => part.again()),
+  };
 }
