@@ -10,8 +10,8 @@ export default defineConfig({
   testDir: "e2e",
   outputDir: "test-results",
   // Hang guards, not measurements.
-  timeout: 90_000,
-  expect: { timeout: 30_000 },
+  timeout: 240_000,
+  expect: { timeout: 60_000 },
   workers: 1,
   fullyParallel: false,
   reporter: [["list"]],

@@ -53,7 +53,8 @@ fn collect(dist: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
 }
 
 fn source(dist: &Path, files: &[PathBuf]) -> Result<String, Box<dyn Error>> {
-    let mut code = "/// Every file of the built page; none where it was not built.\npub static FILES: &[File] = &[\n".to_owned();
+    let mut code =
+        "/// Every file of the built page; none where it was not built.\npub static FILES: &[File] = &[\n".to_owned();
     for path in files {
         let name = path.strip_prefix(dist)?.to_string_lossy().replace('\\', "/");
         let include = |path: &Path| Ok::<_, Box<dyn Error>>(format!("include_bytes!({:?})", fs::canonicalize(path)?));

@@ -12,7 +12,7 @@ export const test = base.extend<{ expected: string[] }, { demo: Server }>({
     const server = await Server.demo();
     await use(server);
     await server.end();
-  }, { scope: "worker", timeout: 180_000 }],
+  }, { scope: "worker", timeout: 600_000 }],
   expected: [[], { option: true }],
   page: async ({ page, expected }, use) => {
     const wrong: string[] = [];

@@ -246,7 +246,7 @@ function OrdersCard({ board, onCountry }: { board: Board; onCountry: (code: stri
       {!board.orders ? <Waiting rows={6} /> : board.orders.length === 0 ? (
         <Empty hint="The first one is here within a second of its event.">No order in the last hour</Empty>
       ) : (
-        <div className="table-box" tabIndex={0} role="region" aria-label="Latest orders">
+        <div className="table-box" tabIndex={0} role="region" aria-label="Orders, as a table">
           <table className="table">
             <thead><tr><th scope="col">Time</th><th scope="col">Order</th><th scope="col">Country</th><th scope="col" className="num">Value</th></tr></thead>
             <tbody>
