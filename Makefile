@@ -19,7 +19,7 @@ BENCH_FLAGS ?=
 API_EXAMPLES ?= 10
 API_SEED ?= 1
 
-.PHONY: help setup demo build test fmt fmt-check lint doc deny unit clients truth notebooks api bench clean
+.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients truth notebooks api bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -27,15 +27,35 @@ help: ## list the targets
 setup: ## check that the tools are there, and say what is missing (redis-server is installed, as root)
 	@scripts/setup.sh
 
+# Where there is no npm, the binary has a page that says how to build the real one.
 demo: ## build Tideline and try it on sample shop traffic
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory page; \
+	else echo "npm is not installed: building without the dashboard"; fi
 	cargo build --profile demo --workspace
 	target/demo/tideline demo
 
-build: ## the release build: target/release/tideline
+build: page ## the release build: target/release/tideline
 	cargo build --release -p tideline
 
 # The order is cheap first, and the tests' own closing line last.
-test: setup fmt-check deny lint doc clients truth notebooks api unit ## everything CI checks
+test: setup page fmt-check deny lint doc clients truth notebooks api browser unit ## everything CI checks
+
+page: dashboard/dist/index.html ## build the dashboard, which the next cargo build takes in
+
+dashboard/node_modules/.package-lock.json: dashboard/package.json dashboard/package-lock.json
+	cd dashboard && npm ci --no-audit --no-fund
+	@touch $@
+
+PAGE_SOURCES := $(shell find dashboard/src dashboard/public dashboard/scripts -type f 2> /dev/null)
+
+dashboard/dist/index.html: dashboard/node_modules/.package-lock.json dashboard/index.html dashboard/vite.config.ts \
+    dashboard/tsconfig.json $(PAGE_SOURCES)
+	cd dashboard && npm run --silent build
+
+browser: page ## the dashboard's tests: its logic, and the page in Chromium against a real server
+	cd dashboard && npm test --silent
+	cargo build --workspace --locked
+	cd dashboard && npm run --silent browser
 
 fmt: ## format the code
 	cargo fmt --all
@@ -85,7 +105,7 @@ notebooks: $(NOTEBOOKS)/ready ## run the notebooks against a server with a made-
 	$(NOTEBOOKS)/bin/python notebooks/run.py --tideline target/debug/tideline
 
 bench: $(SIDE_BY_SIDE)/ready ## side by side with DuckDB and chDB; results in benches/results/
-	cargo build --release --workspace
+	TIDELINE_STUB_PAGE=1 cargo build --release --workspace
 	$(SIDE_BY_SIDE)/bin/python -m benches.side_by_side \
 	  --events $(EVENTS) --query-events $(QUERY_EVENTS) --repetitions $(REPETITIONS) $(BENCH_FLAGS)
 
@@ -99,5 +119,6 @@ $(API)/ready: tests/python/api/requirements.txt
 	scripts/venv.sh $(@D) $<
 
 clean: ## remove what `make` made, but not the compiled dependencies
-	rm -rf $(CLIENTS) $(NOTEBOOKS) $(API) $(SIDE_BY_SIDE) benches/data .demo-data
+	rm -rf $(CLIENTS) $(NOTEBOOKS) $(API) $(SIDE_BY_SIDE) benches/data .demo-data \
+	  dashboard/dist dashboard/node_modules dashboard/test-results
 	cargo clean -p tideline -p tideline-engine -p tideline-benches

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks that the tools this project needs are there, and says what to do where one is missing. The one thing it
-# installs is redis-server, from Debian's packages and only as root: the tests start real ones. `make` itself makes the
-# Python environments it needs from pinned requirements.
+# Checks that the tools this project needs are there, and says what to do where one is missing. It installs redis-server
+# and chromium, from Debian's packages and only as root: the tests start real ones. `make` itself makes the Python
+# environments it needs from pinned requirements, and installs the dashboard's packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,6 +35,24 @@ if ! command -v python3 > /dev/null; then
 else
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || need "Python 3.11" "client checks" "a newer python3"
   python3 -c 'import ensurepip' 2> /dev/null || need "python3-venv" "client checks" "apt-get install python3-venv"
+fi
+if ! command -v node > /dev/null || ! command -v npm > /dev/null; then
+  need "Node 20 with npm" "builds the dashboard" "https://nodejs.org, or apt-get install nodejs npm where that is new enough"
+else
+  found=$(node --version)
+  if [ "$(printf '%s\n%s\n' 20.19.0 "${found#v}" | sort -V | head -n 1)" != 20.19.0 ]; then
+    need "Node 20.19" "found $found" "a newer Node"
+  fi
+fi
+if [ -z "${CHROMIUM:-}" ] && ! command -v chromium > /dev/null && ! command -v chromium-browser > /dev/null \
+  && ! command -v google-chrome > /dev/null; then
+  if [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
+    echo "installing chromium, in which the dashboard is tested"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
+      > /dev/null || true
+  fi
+  command -v chromium > /dev/null || need "chromium" "tests of the dashboard" \
+    "apt-get install chromium, or name a Chromium in CHROMIUM"
 fi
 if ! command -v redis-server > /dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
   echo "installing redis-server, which the tests start"

@@ -413,6 +413,11 @@ impl Engine {
         self.query.query(request).await
     }
 
+    /// [`Self::query`] by a name of the client's, who can so stop it before an answer names it.
+    pub async fn query_as(&self, id: String, request: QueryRequest) -> Result<QueryOutput> {
+        self.query.query_as(id, request).await
+    }
+
     /// Stops a running query; `false` when there is none of that id.
     pub fn cancel(&self, id: &str) -> bool {
         self.query.cancel(id)

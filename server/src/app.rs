@@ -15,7 +15,7 @@ use crate::auth::keys::KeyStore;
 use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
 use crate::http::{
-    self, admin, analytics, cors, dead_letters, docs, export, ingest, keys, live, metrics, ops, session, sql,
+    self, admin, analytics, cors, dead_letters, docs, export, ingest, keys, live, metrics, ops, page, session, sql,
 };
 use crate::rate_limit::RateLimiter;
 use crate::realtime::RealTime;
@@ -86,7 +86,13 @@ impl AppState {
 /// Every route with who may use it: the one place that says so.
 fn declared(state: AppState) -> Routes {
     let mut routes = Routes::new(state)
-        .get("/", Anyone, ops::home)
+        .get("/", Anyone, page::home)
+        .get("/history", Anyone, page::page)
+        .get("/history/{*metric}", Anyone, page::page)
+        .get("/console", Anyone, page::page)
+        .get("/operations", Anyone, page::page)
+        .get("/assets/{*file}", Anyone, page::asset)
+        .get("/config", Anyone, page::config)
         .post("/events", Needs(Ingest), ingest::events)
         .post("/ingest", Needs(Ingest), ingest::events)
         .get("/sql", Needs(Read), sql::get)

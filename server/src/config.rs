@@ -323,6 +323,8 @@ settings! {
 settings! {
     /// The shop whose events these are.
     "shop" Shop {
+        /// What it is called on the page.
+        name: String = String::new(),
         /// Time zone of its days, like Europe/Berlin.
         time_zone: String = "UTC".to_owned(),
         /// Currency of amounts that name none, ISO 4217.

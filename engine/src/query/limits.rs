@@ -67,7 +67,7 @@ impl Admission {
             Ok(permit) => permit,
             Err(_) => self.wait().await?,
         };
-        Ok(self.slot(id, cancel, Some(permit)))
+        self.slot(id, cancel, Some(permit))
     }
 
     /// A slot for a query of the engine's own: it takes no client's place.
@@ -75,12 +75,19 @@ impl Admission {
         if self.slots.is_closed() {
             return Err(stopping());
         }
-        Ok(self.slot(id, cancel, None))
+        self.slot(id, cancel, None)
     }
 
-    fn slot(&self, id: &str, cancel: &CancellationToken, permit: Option<OwnedSemaphorePermit>) -> Slot {
-        self.running.lock().insert(id.to_owned(), cancel.clone());
-        Slot { id: id.to_owned(), running: Arc::clone(&self.running), _permit: permit }
+    fn slot(&self, id: &str, cancel: &CancellationToken, permit: Option<OwnedSemaphorePermit>) -> Result<Slot> {
+        let mut running = self.running.lock();
+        // Clients name queries too: the second of a name must not take the first one's place in the list.
+        if running.contains_key(id) {
+            return Err(Error::invalid("query_id_taken", "a query of this id is running already")
+                .with_hint("name each query anew, for example by a UUID"));
+        }
+        running.insert(id.to_owned(), cancel.clone());
+        drop(running);
+        Ok(Slot { id: id.to_owned(), running: Arc::clone(&self.running), _permit: permit })
     }
 
     async fn wait(&self) -> Result<OwnedSemaphorePermit> {

@@ -179,8 +179,16 @@ impl QueryEngine {
     /// # Errors
     /// Whatever is wrong with the query, and every limit, as codes of [`Error`].
     pub async fn query(&self, request: QueryRequest) -> Result<QueryOutput> {
+        self.query_as(new_id(), request).await
+    }
+
+    /// [`Self::query`] by a name of the client's, who can so stop it before an answer names it.
+    ///
+    /// # Errors
+    /// Those of [`Self::query`], and when a query of this name is running.
+    pub async fn query_as(&self, id: String, request: QueryRequest) -> Result<QueryOutput> {
         let timeout = request.timeout;
-        self.start(run::Work::Text(request), Arc::clone(&self.source), timeout).await
+        self.start(id, run::Work::Text(request), Arc::clone(&self.source), timeout).await
     }
 
     /// Plans a text of ours once, to be run many times with other values. `params` are all of its parameters, with
@@ -205,7 +213,7 @@ impl QueryEngine {
         timeout: Option<Duration>,
     ) -> Result<QueryOutput> {
         let work = run::Work::Prepared { plan: prepared.plan().clone(), values };
-        self.start(work, Arc::new(move || Ok(Arc::clone(&state))), timeout).await
+        self.start(new_id(), work, Arc::new(move || Ok(Arc::clone(&state))), timeout).await
     }
 
     fn handle(&self) -> Result<tokio::runtime::Handle> {
@@ -213,8 +221,13 @@ impl QueryEngine {
         handle.ok_or_else(|| Error::new(Kind::Busy, "shutting_down", "the server is stopping"))
     }
 
-    async fn start(&self, work: run::Work, source: StateSource, timeout: Option<Duration>) -> Result<QueryOutput> {
-        let id = uuid::Uuid::new_v4().simple().to_string();
+    async fn start(
+        &self,
+        id: String,
+        work: run::Work,
+        source: StateSource,
+        timeout: Option<Duration>,
+    ) -> Result<QueryOutput> {
         let cancel = CancellationToken::new();
         let slot = self.admission.enter(&id, &cancel).await?;
         self.start_in(slot, id, cancel, work, source, timeout).await
@@ -222,7 +235,7 @@ impl QueryEngine {
 
     /// [`Self::query`] for the engine itself, which waits for no client and takes no client's place.
     pub async fn query_own(&self, request: QueryRequest) -> Result<QueryOutput> {
-        let id = uuid::Uuid::new_v4().simple().to_string();
+        let id = new_id();
         let cancel = CancellationToken::new();
         let slot = self.admission.enter_own(&id, &cancel)?;
         let timeout = request.timeout;
@@ -272,6 +285,10 @@ impl QueryEngine {
         self.admission.close();
         self.runtime.lock().shutdown();
     }
+}
+
+fn new_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 /// The text of every view: what answers depend on besides their own query.

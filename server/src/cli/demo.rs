@@ -99,6 +99,9 @@ pub fn run(args: DemoArgs) -> Result<ExitCode> {
         // Somebody has the usual port, and nobody asked for that very one.
         "127.0.0.1:0".clone_into(&mut loaded.config.listen);
     }
+    if *loaded.origin("shop.name") == Origin::Default {
+        "Demo shop, made-up data".clone_into(&mut loaded.config.shop.name);
+    }
     if *loaded.origin("log.level") == Origin::Default {
         // What the demo prints is for reading; the log is for what goes wrong.
         "warn".clone_into(&mut loaded.config.log.level);

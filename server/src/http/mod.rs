@@ -15,6 +15,7 @@ pub mod keys;
 pub mod live;
 pub mod metrics;
 pub mod ops;
+pub mod page;
 pub mod params;
 pub mod request_id;
 pub mod session;

@@ -24,8 +24,10 @@ pub use answer::streamed;
 use request::Asked;
 pub use request::{accepted, not_a_format};
 
-/// Names a query: `DELETE /queries/{id}` stops it.
+/// Names a query: `DELETE /queries/{id}` stops it. A client may name it itself, and so stop it before it is answered.
 pub const X_QUERY_ID: HeaderName = HeaderName::from_static("x-query-id");
+/// How long a client's own name for a query may be.
+const ID_CHARS: std::ops::RangeInclusive<usize> = 16..=64;
 /// Room for bound parameters beside the SQL text.
 const PARAMS_BYTES: u64 = 1 << 20;
 
@@ -70,6 +72,17 @@ pub async fn unknown_suffix(uri: Uri) -> Problem {
     not_a_format(suffix)
 }
 
+/// The client's own name for the query. Long and random ones are nobody else's to guess, and so to stop.
+fn named(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(X_QUERY_ID) else { return Ok(None) };
+    let plain = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+    let sane = |id: &&str| ID_CHARS.contains(&id.len()) && id.bytes().all(plain);
+    value.to_str().ok().filter(sane).map(|id| Some(id.to_owned())).ok_or_else(|| {
+        Problem::bad_request("invalid_query_id", "X-Query-Id must be 16 to 64 letters, digits, `-` and `_`")
+            .with_hint("a random UUID is one")
+    })
+}
+
 async fn run(state: AppState, uri: &Uri, headers: &HeaderMap, asked: Asked) -> Result<Response, Problem> {
     let begun = Instant::now();
     let format = asked.format(uri, headers)?;
@@ -81,7 +94,10 @@ async fn run(state: AppState, uri: &Uri, headers: &HeaderMap, asked: Asked) -> R
     let timeout = asked.timeout(settings.max_timeout.0)?.unwrap_or(settings.timeout.0);
     let sql = asked.sql()?;
     let request = QueryRequest { sql, params: asked.params, timeout: Some(timeout), limit };
-    let output = state.engine.query(request).await?;
+    let output = match named(headers)? {
+        Some(id) => state.engine.query_as(id, request).await?,
+        None => state.engine.query(request).await?,
+    };
     let id = HeaderValue::from_str(&output.id).map_err(|e| Problem::internal(e.to_string()))?;
     let outcome = match format {
         Format::Json => answer::buffered(output, settings.json_bytes, begun).await,

@@ -19,6 +19,7 @@ mod live;
 mod metrics_truth;
 mod online_retail;
 mod openapi;
+mod page;
 mod process;
 mod rate_limit;
 mod realtime;

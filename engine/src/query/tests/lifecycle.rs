@@ -74,6 +74,19 @@ async fn cancelled_by_id() {
 }
 
 #[tokio::test]
+async fn a_name_of_the_client_s_is_for_one_query_at_a_time() {
+    let engine = Arc::new(Fixture::new().engine());
+    let output = engine.query_as("mine".to_owned(), forever()).await.unwrap();
+    assert_eq!(output.id, "mine");
+    let again = engine.query_as("mine".to_owned(), forever()).await.map(|_| ()).unwrap_err();
+    assert_eq!((again.kind, again.code), (Kind::Invalid, "query_id_taken"));
+    assert!(engine.cancel("mine"), "the first one keeps its place in the list");
+    drop(output);
+    until(|| engine.running() == 0).await;
+    assert!(engine.query_as("mine".to_owned(), QueryRequest::new("SELECT 1")).await.is_ok());
+}
+
+#[tokio::test]
 async fn cancelled_by_leaving() {
     let engine = Fixture::new().engine();
     let output = engine.query(forever()).await.unwrap();
