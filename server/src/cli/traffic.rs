@@ -18,7 +18,7 @@ use super::history;
 use super::load::send::ServerSink;
 use crate::config::load::key_from_environment;
 use crate::shutdown::Signals;
-use crate::traffic::drive::{Drive, Tick, drive};
+use crate::traffic::drive::{Drive, Tick, drive, runtime};
 use crate::traffic::phases::{Phase, Phases};
 use crate::traffic::wire::Server;
 use crate::traffic::{MARK, Scenario, Simulator};
@@ -178,8 +178,7 @@ pub fn run(args: &TrafficArgs) -> Result<ExitCode> {
     let key = args.key.clone().or_else(key_from_environment);
     let client = Client::new(&args.url, key.clone())?;
     client.reach()?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("traffic").enable_all().build()?;
+    let runtime = runtime()?;
     let stop = CancellationToken::new();
     let signalled = stop.clone();
     runtime.block_on(async {

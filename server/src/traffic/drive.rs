@@ -24,8 +24,9 @@ use super::rng::Rng;
 use super::simulate::Simulator;
 use super::wire::{Connection, Server};
 
-/// Requests made ahead of their time.
+/// Requests made ahead of their time, at most, and events in them.
 const AHEAD: usize = 4_096;
+const EVENTS_AHEAD: usize = 100_000;
 /// How long a sleep may be before it looks whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Events in one request of what was held back at the end.
@@ -138,7 +139,7 @@ pub fn drive(
     on_tick: &mut (dyn FnMut(&Tick) + Send),
 ) -> Outcome {
     let recorder = Arc::new(Mutex::new(Recorder::default()));
-    let (made, requests) = sync_channel(AHEAD);
+    let (made, requests) = sync_channel((EVENTS_AHEAD / drive.batch.max(1)).clamp(16, AHEAD));
     let started = Instant::now();
     let connections = drive.connections.max(1);
     let (idle, mut next_idle) = mpsc::channel(connections);
@@ -168,6 +169,28 @@ pub fn drive(
     recorder.outcome.ok_latency = recorder.ok_latency.summary();
     recorder.outcome.phases = recorder.phases.iter().map(|(name, all)| (*name, all.summary())).collect();
     recorder.outcome
+}
+
+/// The same on a runtime of its own, to the end of the plan.
+///
+/// # Errors
+/// When there can be no runtime.
+pub fn drive_alone(
+    plan: &Drive,
+    simulator: &mut Simulator,
+    start: Micros,
+    on_tick: &mut (dyn FnMut(&Tick) + Send),
+) -> std::io::Result<Outcome> {
+    let runtime = runtime()?;
+    Ok(drive(plan, runtime.handle(), simulator, start, &CancellationToken::new(), on_tick))
+}
+
+/// What connections run on: two threads carry more than a server on the same machine takes.
+///
+/// # Errors
+/// When there can be none.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("traffic").enable_all().build()
 }
 
 /// Makes the requests of the plan in its order, ahead of their time.
