@@ -240,6 +240,7 @@ impl<'a> Demo<'a> {
                 }
                 dense = true;
                 simulator.pace(f64::from(self.args.rate));
+                simulator.quick_refunds();
             }
             let more = simulator.due(now, max, body);
             if more == 0 { 0 } else { events + more }

@@ -157,6 +157,11 @@ impl Generator {
         self.events_per_minute = events_per_second * 60.0;
     }
 
+    /// From now on refunds follow after at least so many milliseconds, and so many more on average.
+    pub(super) fn refund_after(&mut self, least_and_mean_ms: (u64, u32)) {
+        self.habits.refund_after_ms = least_and_mean_ms;
+    }
+
     /// Time of the next event; `None` at the end.
     pub fn peek(&mut self) -> Option<Micros> {
         (self.remaining > 0).then(|| self.next_ms() * MILLISECOND)

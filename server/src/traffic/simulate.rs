@@ -20,6 +20,9 @@ pub const MARK: &str = "demo-";
 /// Events before the first, so that visits are under way: a moment's work at any rate.
 const WARM_UP_EVENTS: f64 = 100_000.0;
 
+/// The least time and the mean of what comes on top from an order to its refund, where runs are over in minutes.
+const QUICK_REFUNDS_MS: (u64, u32) = (20_000, 150_000);
+
 /// Lines held back at the same time to be sent later; beyond that, events are neither late nor sent twice.
 const MAX_HELD: usize = 50_000;
 /// The least time and the mean of what comes on top by which an event is late.
@@ -154,6 +157,11 @@ impl Simulator {
     pub fn pace(&mut self, events_per_second: f64) {
         self.generator.endless();
         self.generator.pace(events_per_second);
+    }
+
+    /// From now on refunds follow within minutes.
+    pub fn quick_refunds(&mut self) {
+        self.generator.refund_after(QUICK_REFUNDS_MS);
     }
 
     /// When the next event is sent; `None` at the end.

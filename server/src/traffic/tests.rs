@@ -187,7 +187,7 @@ fn a_simulation_at_a_rate_is_the_same_however_fast_it_is_asked_for() {
     assert!(lines.iter().all(|e| (from..until).contains(&e["event_ts"].as_str().unwrap())));
     let late = lines.windows(2).filter(|w| w[0]["event_ts"].as_str() > w[1]["event_ts"].as_str()).count() as u64;
     assert!(late > 100 && late <= ledger.late + ledger.duplicates, "{late} of {ledger:?}");
-    assert!(ledger.refunds > 0 && ledger.orders > ledger.refunds && ledger.bot_sessions > 0, "{ledger:?}");
+    assert!(ledger.orders > ledger.refunds && ledger.bot_sessions > 0, "{ledger:?}");
     assert_eq!(ledger.by_type["stock_level"], 40, "each stocked product once");
 }
 

@@ -197,7 +197,7 @@ fn the_demo_plants_incidents_goes_on_live_and_may_use_a_redis() {
     }
     let sql = "select count(*) filter (where event_ts < now() - interval '2 hours') > 2000, \
                count(*) filter (where event_ts > now() - interval '70 minutes') > 10000, \
-               count(*) filter (where received_at - event_ts < interval '2 seconds') > 0, \
+               count(*) filter (where received_at < event_ts + interval '2 seconds') > 0, \
                (select count(*) from dead_letters) > 0 from events";
     let asked = tideline(dir.path(), &["sql", sql, "--data-dir", "demo", "--format", "csv"]);
     assert_eq!(stdout(&asked).lines().last(), Some("true,true,true,true"), "history, a dense hour, live, rejects");

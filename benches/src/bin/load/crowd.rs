@@ -253,9 +253,9 @@ impl<'a> Crowd<'a> {
             }
             thread::sleep(due.saturating_duration_since(Instant::now()));
             let path = QUESTIONS[turn as usize % QUESTIONS.len()];
-            let answer = self.get(&agent, path).and_then(|mut answer| {
-                answer.body_mut().read_to_string().map(|_| answer.status().as_u16())
-            });
+            let answer = self
+                .get(&agent, path)
+                .and_then(|mut answer| answer.body_mut().read_to_string().map(|_| answer.status().as_u16()));
             let status = answer.map_err(|error| error.to_string());
             self.count(path, status, due, |seen| seen.questions.entry(path).or_default());
         }
@@ -314,9 +314,11 @@ impl<'a> Crowd<'a> {
             let sent = Instant::now();
             let event = json!({ "event_id": id, "event_type": "probe", "event_ts": at });
             let receipt = self.post(&agent, "/events", &event);
-            let seq = receipt.as_ref().ok().filter(|(status, _)| *status == 202).and_then(|(_, text)| {
-                serde_json::from_str::<Value>(text).ok()?["seq"]["last"].as_u64()
-            });
+            let seq = receipt
+                .as_ref()
+                .ok()
+                .filter(|(status, _)| *status == 202)
+                .and_then(|(_, text)| serde_json::from_str::<Value>(text).ok()?["seq"]["last"].as_u64());
             let Some(seq) = seq else {
                 self.note(|seen| seen.fresh_sql.errors += 1);
                 self.failed("probe", &receipt.map_or_else(|error| error, |(_, text)| text));
@@ -327,7 +329,8 @@ impl<'a> Crowd<'a> {
                 pending.push((seq, sent));
             }
             drop(pending);
-            let question = "SELECT count(*) AS n FROM events WHERE event_id = $id AND event_ts > now() - INTERVAL '10 minutes'";
+            let question =
+                "SELECT count(*) AS n FROM events WHERE event_id = $id AND event_ts > now() - INTERVAL '10 minutes'";
             let answer = self.post(&agent, "/sql", &json!({ "q": question, "params": { "id": id } }));
             let found = answer.as_ref().is_ok_and(|(_, text)| {
                 serde_json::from_str::<Value>(text).is_ok_and(|answer| answer["data"][0]["n"] == 1)
@@ -339,7 +342,10 @@ impl<'a> Crowd<'a> {
                 _ => seen.fresh_sql.errors += 1,
             });
             if !found && !busy {
-                self.failed("an acknowledged event is not in SQL", &answer.map_or_else(|error| error, |(_, text)| text));
+                self.failed(
+                    "an acknowledged event is not in SQL",
+                    &answer.map_or_else(|error| error, |(_, text)| text),
+                );
             }
         }
     }

@@ -90,13 +90,24 @@ impl Report {
         let _ = writeln!(
             out,
             "{} s, {:.0} events/s stored of {} wanted, in batches of {}; {} dashboards, {} analysts\n",
-            self.seconds, self.events_per_second, self.wanted_events_per_second, self.batch, self.dashboards, self.analysts
+            self.seconds,
+            self.events_per_second,
+            self.wanted_events_per_second,
+            self.batch,
+            self.dashboards,
+            self.analysts
         );
-        let _ = writeln!(out, "{ok} of {requests} requests ok, {limited} limited, {other} failed; {accepted} events accepted, {rejected} rejected");
+        let _ = writeln!(
+            out,
+            "{ok} of {requests} requests ok, {limited} limited, {other} failed; {accepted} events accepted, {rejected} rejected"
+        );
         if let Some(Server { peak_mib, resident_mib, cores }) = &self.server {
             let _ = writeln!(out, "server: {peak_mib} MiB at most, {resident_mib} MiB at the end, {cores:.2} cores");
         }
-        let _ = writeln!(out, "\n| ms | count | p50 | p90 | p99 | p99.9 | max | busy | errors |\n|---|---|---|---|---|---|---|---|---|");
+        let _ = writeln!(
+            out,
+            "\n| ms | count | p50 | p90 | p99 | p99.9 | max | busy | errors |\n|---|---|---|---|---|---|---|---|---|"
+        );
         let _ = writeln!(
             out,
             "| acknowledged | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {limited} | {other} |",
