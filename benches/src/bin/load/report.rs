@@ -145,7 +145,7 @@ fn line(times: Times) -> Line {
 
 fn all(times: &BTreeMap<&'static str, Times>) -> Line {
     let latencies: Vec<Duration> = times.values().flat_map(|t| t.all.iter().copied()).collect();
-    let sum = |of: fn(&Times) -> u64| times.values().map(of).sum();
+    let sum = |of: fn(&Times) -> u64| times.values().map(of).sum::<u64>();
     Line { latency: Latencies::of(latencies), busy: sum(|t| t.busy), errors: sum(|t| t.errors) }
 }
 
