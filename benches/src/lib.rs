@@ -1,7 +1,8 @@
 //! What the benchmark programs share: cutting a file of NDJSON into batches, and summing up latencies.
 //!
-//! The programs are `generate` (writes made-up events) and `post` (loads a server over HTTP and reports how it
-//! took it); `side_by_side/` drives them beside DuckDB and chDB. `make bench` runs it all.
+//! The programs are `generate` (writes made-up events), `post` (loads a server over HTTP and reports how it took it),
+//! `ask` (its real-time questions) and `load` (all of it at once for minutes, started by `load.sh`); `side_by_side/` drives
+//! the first two beside DuckDB and chDB. `make bench` runs that.
 
 use std::io::{BufRead, Result};
 use std::time::Duration;

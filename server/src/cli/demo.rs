@@ -1,4 +1,7 @@
-//! `tideline demo`: a server with made-up shop traffic, and what to try on it.
+//! `tideline demo`: a server with made-up shop traffic, something planted in it to be found, and what to try on it.
+
+mod planted;
+mod redis;
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
@@ -9,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use parking_lot::Mutex;
-use tideline_engine::clock::{Clock as _, DAY, SystemClock};
+use tideline_engine::clock::{Clock as _, Micros, SystemClock};
 use tideline_engine::error::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
+use super::history;
 use super::load::grouped;
-use super::load::read::{Batch, Body};
-use super::load::send::{Counts, ServerSink, send_all};
+use super::load::send::{ServerSink, Tally};
 use super::serve::{Embedding, serve};
 use super::session::{Ask, Session};
 use super::sql::table::Table;
@@ -24,13 +27,16 @@ use super::{SettingArgs, print_error};
 use crate::config::Origin;
 use crate::config::load::key_from_environment;
 use crate::telemetry;
-use crate::traffic::{Generator, GeneratorConfig};
+use crate::traffic::{MARK, Scenario, Simulator};
+use redis::Redis;
 
-/// Events in one request of the history.
-const BATCH_EVENTS: usize = 5_000;
 /// How often live traffic is sent.
 const TICK: Duration = Duration::from_millis(200);
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long before the start traffic is as dense as it then goes on: what live windows and the last hour's charts show.
+const DENSE: Micros = 70 * 60_000_000;
+/// One malformed event for so many others of the history, and for so many ticks: rejects have a page too.
+const JUNK_EVERY_BATCHES: u64 = 2;
+const JUNK_EVERY_TICKS: u64 = 60;
 
 /// What to ask first: shown as commands, and with --once also answered.
 pub const QUERIES: [(&str, &str); 3] = [
@@ -51,15 +57,18 @@ pub const QUERIES: [(&str, &str); 3] = [
 ];
 
 /// What `tideline demo --help` begins with.
-pub const ABOUT: &str = "Starts a server on a data folder of its own, fills it with a few days of made-up shop traffic, keeps \
-    more of it coming, and prints what to open and what to try. Nothing else is needed.\n\n\
-    It is demo data: deterministic, and of no real shop. Started again, it goes on with the same folder.";
+pub const ABOUT: &str = "Starts a server on a data folder of its own, fills it with some weeks of made-up shop traffic, keeps \
+    more of it coming, and prints what to open, what to try, and what was planted in it to be found: a rush, a checkout \
+    that stalls, slow pages. Nothing else is needed.\n\n\
+    It is demo data: the same for each --seed except for time, of no real shop, and marked: every id begins with `demo-`. \
+    Started again, it goes on with the same folder.";
 
 /// Arguments of `tideline demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
         tideline demo\n  \
-        tideline demo --days 30 --events 2000000 --rate 500     a busier shop\n  \
+        tideline demo --days 60 --events 2000000 --rate 500     a busier shop\n  \
+        tideline demo --redis                                   live windows in a Redis of its own\n  \
         tideline demo --data-dir /tmp/demo --listen 127.0.0.1:9000\n  \
         tideline demo --once                                    history only: load, answer three queries, stop\n\n\
         Stop it with Ctrl-C. `rm -r .demo-data` forgets everything.")]
@@ -71,10 +80,10 @@ pub struct DemoArgs {
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
     /// Days of history
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..=3_650))]
     days: u32,
-    /// Events of history, about
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    /// Events of history, about; the last hour before the start has as many as --rate makes
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
     events: u64,
     /// Live events a second; 0 is none
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
@@ -82,6 +91,9 @@ pub struct DemoArgs {
     /// Which made-up traffic
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
+    /// Keep live windows and limits in a redis-server, which is started for the demo and ends with it
+    #[arg(long)]
+    redis: bool,
     /// Load the history, answer the queries, stop
     #[arg(long)]
     once: bool,
@@ -107,6 +119,10 @@ pub fn run(args: DemoArgs) -> Result<ExitCode> {
         "warn".clone_into(&mut loaded.config.log.level);
     }
     telemetry::start(&loaded.config.log)?;
+    let redis = args.redis.then(Redis::start).transpose()?;
+    if let Some(redis) = &redis {
+        loaded.config.redis_url = redis.url().to_owned().into();
+    }
     let stop = CancellationToken::new();
     let failure: Arc<Mutex<Option<Error>>> = Arc::default();
     let ready = {
@@ -156,20 +172,38 @@ impl<'a> Demo<'a> {
     fn play(&self) -> Result<()> {
         let mut out = std::io::stdout();
         writeln!(out, "Tideline demo: the traffic of a made-up shop, in {}", self.folder)?;
+        writeln!(out, "DEMO DATA, of no real shop or person. Every id begins with `{MARK}`, and SQL can tell:")?;
+        writeln!(out, "  event_id LIKE '{MARK}%'\n")?;
         let there = self.count()?;
-        if there == 0 {
+        let now = self.clock.now();
+        let mut simulator = if there == 0 {
             let started = Instant::now();
-            let counts = self.history()?;
-            let (events, days, seconds) = (grouped(counts.accepted), self.args.days, started.elapsed().as_secs_f64());
-            writeln!(out, "Loaded {events} events of the last {days} days in {seconds:.1} s.\n")?;
+            let (simulator, sent) = self.history(now)?;
+            let (events, days, seconds) = (grouped(sent.accepted), self.args.days, started.elapsed().as_secs_f64());
+            writeln!(out, "Loaded {events} events of the last {days} days in {seconds:.1} s.")?;
+            if self.args.rate > 0 && !self.args.once {
+                writeln!(out, "Days before today are thinner than what comes live, so that they load fast.")?;
+            }
+            simulator
         } else {
-            writeln!(out, "Going on with the {} events that are there.\n", grouped(there))?;
+            writeln!(out, "Going on with the {} events that are there.", grouped(there))?;
+            let mut scenario = Scenario::live(self.args.seed, now, f64::from(self.args.rate.max(1)));
+            scenario.incidents = planted::live(now);
+            Simulator::new(scenario)
+        };
+        writeln!(out)?;
+        if there == 0 {
+            planted::tell(&mut out, "Planted in the history, to be found", &planted::history(now, self.args.days))?;
+        }
+        if self.args.rate > 0 && !self.args.once {
+            let title = format!("Planted in what comes (and again every {} minutes)", planted::EVERY_MINUTES);
+            planted::tell(&mut out, &title, &planted::live(now)[..planted::EACH_TIME])?;
         }
         self.announce()?;
         if self.args.once {
             return self.answer();
         }
-        self.live()
+        self.live(&mut simulator)
     }
 
     fn count(&self) -> Result<u64> {
@@ -183,32 +217,38 @@ impl<'a> Demo<'a> {
         Ok(text.lines().nth(1).and_then(|n| n.trim().parse().ok()).unwrap_or(0))
     }
 
-    fn history(&self) -> Result<Counts> {
-        let now = self.clock.now();
-        let days = u64::from(self.args.days);
-        // One day more than is sent: the stream ends thin, and the last minutes are what a demo is asked about.
-        let mut generator = Generator::new(GeneratorConfig {
-            seed: self.args.seed,
-            start: now - i64::from(self.args.days) * DAY,
-            span: Duration::from_secs((days + 1) * 86_400),
-            events: self.args.events.saturating_mul(days + 1) / days,
-            users: 20_000,
-            products: 1_000,
-            daily_rhythm: true,
-        });
-        let (tally, failure) = send_all(&self.sink, 2, PATIENCE, &|_| {}, |emit| {
-            while let Some(batch) = next_batch(&mut generator, now) {
-                if self.stop.is_cancelled() {
-                    break;
+    /// The shop, after its history up to `now` was sent.
+    fn history(&self, now: Micros) -> Result<(Simulator, Tally)> {
+        let days = self.args.days;
+        let (from, span) = history::span(now, days);
+        let mut scenario = Scenario::history(self.args.seed, from, span, history::events(self.args.events, days));
+        scenario.incidents = planted::history(now, days);
+        scenario.incidents.extend(planted::live(now));
+        let mut simulator = Simulator::new(scenario);
+        let live = self.args.rate > 0 && !self.args.once;
+        let mut dense = false;
+        let mut batches = 0;
+        let sent = history::send(&self.sink, self.stop, |max, body| {
+            batches += 1;
+            let mut events = if batches % JUNK_EVERY_BATCHES == 0 {
+                simulator.malformed(now, body);
+                1
+            } else {
+                0
+            };
+            if live && !dense {
+                events += simulator.due(now - DENSE, max, body);
+                if events > 1 {
+                    return events;
                 }
-                emit(batch)?;
+                dense = true;
+                simulator.pace(f64::from(self.args.rate));
+                simulator.quick_refunds();
             }
-            Ok(0)
-        });
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(Counts { accepted: tally.accepted, ..Counts::default() }),
-        }
+            let more = simulator.due(now, max, body);
+            if more == 0 { 0 } else { events + more }
+        })?;
+        Ok((simulator, sent))
     }
 
     fn announce(&self) -> Result<()> {
@@ -232,7 +272,7 @@ impl<'a> Demo<'a> {
         writeln!(out, "\nOr in a conversation: {program} sql --url {url}")?;
         if !self.args.once {
             let rate = self.args.rate;
-            writeln!(out, "\nAbout {rate} made-up events a second keep coming. Ctrl-C stops.")?;
+            writeln!(out, "\nAbout {rate} made-up events a second keep coming, marked as demo data. Ctrl-C stops.")?;
         }
         out.flush()?;
         Ok(())
@@ -252,43 +292,26 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
-    fn live(&self) -> Result<()> {
+    fn live(&self, simulator: &mut Simulator) -> Result<()> {
         let end = self.args.exit_after.map(|s| Instant::now() + Duration::from_secs(s));
-        let started = self.clock.now();
-        // Another stream than the history's, and another at every start: event ids must not repeat.
-        let seed = self.args.seed ^ started.unsigned_abs().rotate_left(20);
-        let mut generator = (self.args.rate > 0).then(|| Generator::live(seed, self.args.rate, started));
+        let mut ticks = 0;
         while !self.stop.is_cancelled() && end.is_none_or(|end| Instant::now() < end) {
             std::thread::sleep(TICK);
-            let Some(generator) = &mut generator else { continue };
-            let mut body = Vec::new();
-            let events = generator.due(self.clock.now(), BATCH_EVENTS, &mut body);
-            if events > 0 {
-                let (_, failure) =
-                    send_all(&self.sink, 1, PATIENCE, &|_| {}, |emit| emit(batch(body, events)).map(|()| 0));
-                // While stopping the server refuses; that is not worth a word.
-                if let Some(error) = failure.filter(|_| !self.stop.is_cancelled()) {
-                    return Err(error);
-                }
+            if self.args.rate == 0 {
+                continue;
             }
+            ticks += 1;
+            let now = self.clock.now();
+            let mut junk = ticks % JUNK_EVERY_TICKS == 0;
+            history::send(&self.sink, self.stop, |max, body| {
+                let mut events = 0;
+                if std::mem::take(&mut junk) {
+                    simulator.malformed(now, body);
+                    events += 1;
+                }
+                events + simulator.due(now, max, body)
+            })?;
         }
         Ok(())
-    }
-}
-
-/// The next events that are not after `until`.
-fn next_batch(generator: &mut Generator, until: i64) -> Option<Batch> {
-    let mut body = Vec::new();
-    let events = generator.due(until, BATCH_EVENTS, &mut body);
-    (events > 0).then(|| batch(body, events))
-}
-
-fn batch(body: Vec<u8>, events: usize) -> Batch {
-    Batch {
-        file: "demo traffic".into(),
-        body_kind: Body::Ndjson,
-        body: body.into(),
-        lines: (1..).take(events).collect(),
-        notes: Vec::new(),
     }
 }

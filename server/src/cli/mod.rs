@@ -8,6 +8,7 @@ pub mod dead_letters;
 pub mod demo;
 pub mod export;
 pub mod folder;
+pub mod history;
 pub mod keys;
 pub mod load;
 pub mod maintain;
@@ -15,6 +16,7 @@ pub mod metrics;
 pub mod serve;
 pub mod session;
 pub mod sql;
+pub mod traffic;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,6 +62,9 @@ pub enum Command {
     /// Start with made-up shop traffic, to look around
     #[command(long_about = demo::ABOUT)]
     Demo(demo::DemoArgs),
+    /// Send a server made-up shop traffic at a given rate, and see how it takes it
+    #[command(long_about = traffic::ABOUT)]
+    Traffic(traffic::TrafficArgs),
     /// Load files of events: NDJSON, CSV, Parquet
     #[command(long_about = load::ABOUT)]
     Load(load::LoadArgs),
@@ -140,6 +145,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(args),
+        Command::Traffic(args) => traffic::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Sql(args) => sql::run(&args),
         Command::Metrics(args) => metrics::run(&args),

@@ -99,8 +99,24 @@ const DEVICES: [(&str, &str, bool, u32); 14] = [
     ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "Linux", false, 5),
 ];
 
-/// The device that is a crawler: it looks at pages and does nothing else.
+/// The first device that is a crawler: from it on, they look at pages and do nothing else.
 pub const CRAWLER: usize = DEVICES.len() - 1;
+
+/// Further crawlers, which no user has: visits become theirs.
+const MORE_CRAWLERS: [(&str, &str, bool, u32); 4] = [
+    ("Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)", "Linux", false, 0),
+    ("Mozilla/5.0 (compatible; AhrefsBot/7.0; +http://ahrefs.com/robot/)", "Linux", false, 0),
+    (
+        "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)",
+        "Linux",
+        false,
+        0,
+    ),
+    ("python-requests/2.32.3", "Linux", false, 0),
+];
+
+/// How many crawlers there are.
+pub const CRAWLERS: u32 = 1 + MORE_CRAWLERS.len() as u32;
 
 /// utm source, medium, campaign (all empty: none), referrer (empty: none), weight, and how willingly its visitors
 /// buy in percent of the average.
@@ -118,6 +134,11 @@ const SOURCES: [(&str, &str, &str, &str, u32, u32); 12] = [
     ("pricecheck", "affiliate", "product_feed", "https://www.pricecheck.example/", 20, 90),
     ("blog_partner", "referral", "gift_guide", "https://www.giftguide.example/best-of", 10, 70),
 ];
+
+/// The campaign behind a rush of visitors; nobody comes from it at other times.
+const FLASH_SALE: (&str, &str, &str, &str, u32, u32) = ("newsletter", "email", "flash_sale", "", 0, 100);
+/// Its index.
+pub const FLASH_SALE_SOURCE: u8 = SOURCES.len() as u8;
 
 /// What people type into the search box.
 pub const SEARCHES: [&str; 8] =
@@ -163,9 +184,9 @@ impl Catalogue {
         Self {
             products: (0..products.max(1)).map(product).collect(),
             places: PLACES.iter().map(place).collect(),
-            devices: DEVICES.iter().map(device).collect(),
-            sources: SOURCES.iter().map(source).collect(),
-            referrers: SOURCES.iter().map(referrer).collect(),
+            devices: DEVICES.iter().chain(&MORE_CRAWLERS).map(device).collect(),
+            sources: SOURCES.iter().chain([&FLASH_SALE]).map(source).collect(),
+            referrers: SOURCES.iter().chain([&FLASH_SALE]).map(referrer).collect(),
             place_of: weights(&mut PLACES.iter().map(|p| p.4)),
             device_of: weights(&mut DEVICES.iter().map(|d| d.3)),
             source_of: weights(&mut SOURCES.iter().map(|s| s.4)),
@@ -186,6 +207,11 @@ impl Catalogue {
     /// How willingly visitors of that source buy, in percent of the average.
     pub fn appetite(source: u8) -> u32 {
         SOURCES.get(usize::from(source)).map_or(100, |s| s.5)
+    }
+
+    /// Weight and appetite of each source.
+    pub fn appetites() -> impl Iterator<Item = (f64, f64)> {
+        SOURCES.iter().map(|s| (f64::from(s.4), f64::from(s.5) / 1_000.0))
     }
 
     /// A category page.

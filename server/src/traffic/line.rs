@@ -62,9 +62,20 @@ fn hex(out: &mut Vec<u8>, bits: u64, digits: usize) {
     out.extend_from_slice(&text[16 - digits..]);
 }
 
+/// How ids are spelled, and what an incident changes in an event.
+#[derive(Debug, Clone)]
+pub struct Spelling {
+    /// What every id begins with.
+    pub prefix: String,
+    /// Makes ids of visits, orders and events others than those of the same visit in another run.
+    pub salt: u64,
+    /// How many times longer pages take to load.
+    pub slow_pages: u64,
+}
+
 /// Appends a random UUID (version 4).
-fn uuid(out: &mut Vec<u8>, rng: &mut Rng) {
-    let (high, low) = (rng.next(), rng.next());
+fn uuid(out: &mut Vec<u8>, rng: &mut Rng, salt: u64) {
+    let (high, low) = (rng.next() ^ salt, rng.next());
     hex(out, high >> 32, 8);
     out.push(b'-');
     hex(out, high >> 16, 4);
@@ -89,7 +100,7 @@ fn text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// The name of a step's event.
-fn event_type(step: Step) -> &'static str {
+pub fn event_type(step: Step) -> &'static str {
     match step {
         Step::Home | Step::Category | Step::Landing => "page_view",
         Step::Search => "search",
@@ -105,14 +116,15 @@ fn event_type(step: Step) -> &'static str {
 }
 
 /// An order's amounts, in cents, from the cart.
-struct Order {
+pub struct Order {
     goods: u64,
     discount: u64,
     shipping: u64,
 }
 
 impl Order {
-    fn of(visit: &Visit, products: &[Product]) -> Self {
+    /// Of what is in the visit's cart.
+    pub fn of(visit: &Visit, products: &[Product]) -> Self {
         let line = |&(product, units): &(u32, u8)| u64::from(products[product as usize].cents) * u64::from(units);
         let goods = visit.cart[..visit.lines].iter().map(line).sum();
         // Every eighth order uses a coupon; parcels are free from 49.
@@ -120,43 +132,81 @@ impl Order {
         Self { goods, discount, shipping: if goods >= 4_900 { 0 } else { 490 } }
     }
 
-    fn revenue(&self) -> u64 {
+    /// What the goods cost, the discount taken off.
+    pub fn revenue(&self) -> u64 {
         self.goods - self.discount
     }
 }
 
 /// Appends the event of `visit`'s next step at `at_ms` and its line's end.
-pub fn write(out: &mut Vec<u8>, times: &mut TimeText, rng: &mut Rng, shop: &Catalogue, visit: &Visit, at_ms: i64) {
+pub fn write(
+    out: &mut Vec<u8>,
+    times: &mut TimeText,
+    rng: &mut Rng,
+    shop: &Catalogue,
+    spelling: &Spelling,
+    visit: &Visit,
+    at_ms: i64,
+) {
     let Some(step) = visit.next() else { return };
-    text(out, r#"{"event_id":""#);
-    uuid(out, rng);
-    text(out, r#"","event_type":""#);
-    text(out, event_type(step));
-    text(out, r#"","event_ts":""#);
-    times.write(out, at_ms);
-    text(out, "\",");
+    head(out, times, rng, spelling, event_type(step), at_ms);
+    text(out, if visit.known { r#""user_id":""# } else { r#""anonymous_id":""# });
+    text(out, &spelling.prefix);
     if visit.known {
-        text(out, r#""user_id":"u_"#);
+        text(out, "u_");
         number(out, u64::from(visit.user), 6);
     } else {
-        text(out, r#""anonymous_id":"a_"#);
+        text(out, "a_");
         hex(out, mix(u64::from(visit.user)), 12);
     }
     text(out, "\",");
     if step == Step::Refund {
-        return refund(out, shop, visit);
+        return refund(out, shop, spelling, visit);
     }
-    text(out, r#""session_id":"s_"#);
-    hex(out, visit.id, 16);
+    text(out, r#""session_id":""#);
+    text(out, &spelling.prefix);
+    text(out, "s_");
+    hex(out, visit.id ^ spelling.salt, 16);
     text(out, "\",");
     page(out, shop, visit, step);
     if visit.is_new() {
         text(out, &shop.referrers[usize::from(visit.source)]);
     }
-    details(out, rng, shop, visit, step);
+    details(out, rng, shop, spelling, visit, step);
     text(out, &shop.sources[usize::from(visit.source)]);
     text(out, &shop.devices[usize::from(visit.device)]);
     text(out, &shop.places[usize::from(visit.place)]);
+}
+
+/// Appends what every event begins with: id, type and time.
+fn head(out: &mut Vec<u8>, times: &mut TimeText, rng: &mut Rng, spelling: &Spelling, event_type: &str, at_ms: i64) {
+    text(out, r#"{"event_id":""#);
+    text(out, &spelling.prefix);
+    uuid(out, rng, spelling.salt);
+    text(out, r#"","event_type":""#);
+    text(out, event_type);
+    text(out, r#"","event_ts":""#);
+    times.write(out, at_ms);
+    text(out, "\",");
+}
+
+/// Appends the warehouse's word on how many units of a product there are, as an event of its own.
+pub fn write_stock(
+    out: &mut Vec<u8>,
+    times: &mut TimeText,
+    rng: &mut Rng,
+    shop: &Catalogue,
+    spelling: &Spelling,
+    (product, level): (u32, u32),
+    at_ms: i64,
+) {
+    let Some(product) = shop.products.get(product as usize) else { return };
+    head(out, times, rng, spelling, "stock_level", at_ms);
+    text(out, r#""product_id":""#);
+    text(out, &product.id);
+    text(out, r#"","quantity":"#);
+    number(out, u64::from(level), 1);
+    text(out, "}\n");
 }
 
 fn page(out: &mut Vec<u8>, shop: &Catalogue, visit: &Visit, step: Step) {
@@ -180,11 +230,11 @@ fn page(out: &mut Vec<u8>, shop: &Catalogue, visit: &Visit, step: Step) {
     text(out, "\",");
 }
 
-fn details(out: &mut Vec<u8>, rng: &mut Rng, shop: &Catalogue, visit: &Visit, step: Step) {
+fn details(out: &mut Vec<u8>, rng: &mut Rng, shop: &Catalogue, spelling: &Spelling, visit: &Visit, step: Step) {
     match step {
-        Step::Home | Step::Category => load_time(out, rng),
+        Step::Home | Step::Category => load_time(out, rng, spelling.slow_pages),
         Step::Landing => {
-            load_time(out, rng);
+            load_time(out, rng, spelling.slow_pages);
             text(out, &shop.products[visit.product as usize].view_members);
         }
         Step::Search => {
@@ -199,22 +249,22 @@ fn details(out: &mut Vec<u8>, rng: &mut Rng, shop: &Catalogue, visit: &Visit, st
                 quantity(out, units);
                 out.push(b',');
             }
-            cart_id(out, visit);
+            cart_id(out, spelling, visit);
         }
-        Step::Cart | Step::Checkout | Step::Payment => cart_id(out, visit),
+        Step::Cart | Step::Checkout | Step::Payment => cart_id(out, spelling, visit),
         Step::Purchase => {
-            cart_id(out, visit);
-            purchase(out, shop, visit);
+            cart_id(out, spelling, visit);
+            purchase(out, shop, spelling, visit);
         }
         Step::Refund => {}
     }
 }
 
-fn load_time(out: &mut Vec<u8>, rng: &mut Rng) {
+fn load_time(out: &mut Vec<u8>, rng: &mut Rng, times_slower: u64) {
     text(out, r#""load_ms":"#);
     // The product of two numbers leans to the left, with a long tail: 180 ms to 4 s.
     let (a, b) = (u64::from(rng.below(62)), u64::from(rng.below(62)));
-    number(out, 180 + a * b, 1);
+    number(out, (180 + a * b) * times_slower, 1);
     out.push(b',');
 }
 
@@ -223,20 +273,24 @@ fn quantity(out: &mut Vec<u8>, units: u8) {
     number(out, u64::from(units), 1);
 }
 
-fn cart_id(out: &mut Vec<u8>, visit: &Visit) {
-    text(out, r#""cart_id":"c_"#);
-    hex(out, visit.id, 12);
+fn cart_id(out: &mut Vec<u8>, spelling: &Spelling, visit: &Visit) {
+    text(out, r#""cart_id":""#);
+    text(out, &spelling.prefix);
+    text(out, "c_");
+    hex(out, visit.id ^ spelling.salt, 12);
     text(out, "\",");
 }
 
-fn order_id(out: &mut Vec<u8>, visit: &Visit) {
-    text(out, r#""order_id":"o_"#);
-    hex(out, mix(visit.id), 12);
+fn order_id(out: &mut Vec<u8>, spelling: &Spelling, visit: &Visit) {
+    text(out, r#""order_id":""#);
+    text(out, &spelling.prefix);
+    text(out, "o_");
+    hex(out, mix(visit.id ^ spelling.salt), 12);
     text(out, "\",");
 }
 
-fn purchase(out: &mut Vec<u8>, shop: &Catalogue, visit: &Visit) {
-    order_id(out, visit);
+fn purchase(out: &mut Vec<u8>, shop: &Catalogue, spelling: &Spelling, visit: &Visit) {
+    order_id(out, spelling, visit);
     match visit.cart[..visit.lines] {
         [(product, units)] => {
             text(out, &shop.products[product as usize].cart_members);
@@ -272,8 +326,8 @@ fn purchase(out: &mut Vec<u8>, shop: &Catalogue, visit: &Visit) {
 }
 
 /// The back office knows the order and the amount, not the browser.
-fn refund(out: &mut Vec<u8>, shop: &Catalogue, visit: &Visit) {
-    order_id(out, visit);
+fn refund(out: &mut Vec<u8>, shop: &Catalogue, spelling: &Spelling, visit: &Visit) {
+    order_id(out, spelling, visit);
     text(out, r#""currency":"EUR","revenue":"#);
     money(out, Order::of(visit, &shop.products).revenue());
     text(out, "}\n");

@@ -1,7 +1,25 @@
 //! One visit to the shop: which steps it takes, decided when it starts, and what it carries from step to step.
 
-use super::catalogue::{CRAWLER, Catalogue};
+use super::catalogue::{CRAWLER, CRAWLERS, Catalogue};
 use super::rng::{Alias, Rng};
+
+/// Out of 1,000 visitors, those that leave at once.
+pub const BOUNCE: u32 = 340;
+/// Out of 1,000 looks at a product, those that are followed by another.
+pub const LOOK_AGAIN: u32 = 745;
+/// A visit looks at no more products than this.
+pub const MAX_LOOKS: u32 = 10;
+/// Out of 1,000 visits with something in the cart, those that look at it, and of these those that take the last
+/// product out again.
+pub const LOOK_AT_CART: u32 = 600;
+/// See [`LOOK_AT_CART`].
+pub const TAKE_OUT: u32 = 100;
+/// Out of 1,000 carts with something left in them, those that get to the checkout.
+pub const CHECKOUT: u32 = 300;
+/// Out of 1,000 checkouts, those that get to payment.
+pub const PAY: u32 = 800;
+/// Out of 1,000 payments, those that become an order.
+pub const ORDER: u32 = 750;
 
 /// A visit never has more steps than this.
 const MAX_STEPS: usize = 32;
@@ -49,6 +67,17 @@ impl Step {
             Self::Refund => 36 * 3_600_000,
         }
     }
+
+    /// Where the step stands in the funnel view, cart, checkout, purchase; from 0.
+    fn stage(self) -> Option<u8> {
+        match self {
+            Self::Product => Some(0),
+            Self::Add => Some(1),
+            Self::Checkout => Some(2),
+            Self::Purchase => Some(3),
+            _ => None,
+        }
+    }
 }
 
 /// A visit under way.
@@ -77,6 +106,11 @@ pub struct Visit {
     steps: [Step; MAX_STEPS],
     count: usize,
     taken: usize,
+    /// Whether an event of it was sent, and how many steps of the funnel those sent went through, in order.
+    seen: bool,
+    reached: u8,
+    /// Whether it walks through the pages as fast as a program.
+    pub crawls: bool,
 }
 
 impl Visit {
@@ -98,6 +132,9 @@ impl Visit {
             steps: [Step::Home; MAX_STEPS],
             count: 0,
             taken: 0,
+            seen: false,
+            reached: 0,
+            crawls: false,
         };
         visit.plan(rng);
         visit
@@ -109,6 +146,40 @@ impl Visit {
         refund.steps[0] = Step::Refund;
         (refund.count, refund.taken) = (1, 0);
         refund
+    }
+
+    /// Turns it into the visit of a program, which walks through the pages fast and buys nothing.
+    pub fn crawl(&mut self, rng: &mut Rng) {
+        self.device = (CRAWLER as u32 + rng.below(CRAWLERS)) as u8;
+        (self.known, self.source, self.crawls) = (false, 0, true);
+        self.count = 0;
+        for _ in 0..4 + rng.below(12) {
+            self.push(Step::Category);
+            self.push(Step::Product);
+        }
+    }
+
+    /// Whether a program makes it.
+    pub fn is_bot(&self) -> bool {
+        usize::from(self.device) >= CRAWLER
+    }
+
+    /// Marks that an event of it was sent; whether it is the first of its session.
+    pub fn appears(&mut self, step: Step) -> bool {
+        // The back office sends refunds, outside of any session.
+        step != Step::Refund && !std::mem::replace(&mut self.seen, true)
+    }
+
+    /// Marks that the step was sent; the step of the funnel that the session reached with it, in order.
+    pub fn reach(&mut self, step: Step) -> Option<usize> {
+        let stage = step.stage().filter(|stage| *stage == self.reached)?;
+        self.reached += 1;
+        Some(usize::from(stage))
+    }
+
+    /// The least time between two steps, in milliseconds.
+    pub fn pause(&self) -> u64 {
+        if self.crawls { 200 } else { 800 }
     }
 
     /// How many events the visit makes in all.
@@ -145,14 +216,14 @@ impl Visit {
             _ => Step::Landing,
         });
         // A third leaves at once: the bounce rate.
-        if rng.chance(340) {
+        if rng.chance(BOUNCE) {
             return;
         }
-        let crawler = usize::from(self.device) == CRAWLER;
+        let crawler = self.is_bot();
         let appetite = if crawler { 0 } else { Catalogue::appetite(self.source) };
         let mut in_cart = 0;
         // Looking around: each look at a product is followed by another three times out of four.
-        for _ in 0..10 {
+        for _ in 0..MAX_LOOKS {
             match rng.below(100) {
                 0..80 => self.push(Step::Category),
                 80..88 => self.push(Step::Search),
@@ -163,7 +234,7 @@ impl Visit {
                 self.push(Step::Add);
                 in_cart += 1;
             }
-            if !rng.chance(745) {
+            if !rng.chance(LOOK_AGAIN) {
                 break;
             }
         }
@@ -174,22 +245,22 @@ impl Visit {
         if in_cart == 0 {
             return;
         }
-        if rng.chance(600) {
+        if rng.chance(LOOK_AT_CART) {
             self.push(Step::Cart);
-            if rng.chance(100) {
+            if rng.chance(TAKE_OUT) {
                 self.push(Step::Remove);
                 in_cart -= 1;
             }
         }
-        if in_cart == 0 || !rng.chance(300) {
+        if in_cart == 0 || !rng.chance(CHECKOUT) {
             return;
         }
         self.push(Step::Checkout);
-        if !rng.chance(800) {
+        if !rng.chance(PAY) {
             return;
         }
         self.push(Step::Payment);
-        if rng.chance(750) {
+        if rng.chance(ORDER) {
             self.push(Step::Purchase);
         }
     }

@@ -173,7 +173,7 @@ fn the_demo_fills_a_folder_and_its_queries_answer() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["demo", "--once", "--events", "2000", "--days", "1", "--listen", "127.0.0.1:0", "--data-dir", "demo"];
     let said = stdout(&tideline(dir.path(), &args));
-    for needed in ["made-up shop", "/events -H", "--data-urlencode", "page_view", "Revenue a day"] {
+    for needed in ["made-up shop", "DEMO DATA", "/events -H", "--data-urlencode", "page_view", "Revenue a day"] {
         assert!(said.contains(needed), "{needed}: {said}");
     }
     assert!(!said.contains("curl -G http://127.0.0.1:0/"), "it names the real port");
@@ -182,6 +182,25 @@ fn the_demo_fills_a_folder_and_its_queries_answer() {
     assert!((1_500..=2_500).contains(&events), "about 2,000 were wanted: {said}");
     let again = stdout(&tideline(dir.path(), &args));
     assert!(again.contains(&format!("Going on with the {loaded} events")), "{loaded}: {again}");
+    let unmarked = "select count(*) from events where event_id not like 'demo-%' or session_id not like 'demo-%'";
+    let asked = tideline(dir.path(), &["sql", unmarked, "--data-dir", "demo", "--format", "csv"]);
+    assert_eq!(stdout(&asked).lines().last(), Some("0"), "all of it is marked");
+}
+
+#[test]
+fn the_demo_plants_incidents_goes_on_live_and_may_use_a_redis() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["demo", "--redis", "--events", "3000", "--days", "10", "--rate", "5", "--exit-after", "2"];
+    let said = stdout(&tideline(dir.path(), &[&args[..], &["--listen", "127.0.0.1:0", "--data-dir", "demo"]].concat()));
+    for planted in ["times the visitors", "checkout stalls", "pages take", "every 30 minutes", "marked as demo data"] {
+        assert!(said.contains(planted), "{planted}: {said}");
+    }
+    let sql = "select count(*) filter (where event_ts < now() - interval '2 hours') > 2000, \
+               count(*) filter (where event_ts > now() - interval '70 minutes') > 10000, \
+               count(*) filter (where received_at < event_ts + interval '2 seconds') > 0, \
+               (select count(*) from dead_letters) > 0 from events";
+    let asked = tideline(dir.path(), &["sql", sql, "--data-dir", "demo", "--format", "csv"]);
+    assert_eq!(stdout(&asked).lines().last(), Some("true,true,true,true"), "history, a dense hour, live, rejects");
 }
 
 #[test]

@@ -27,3 +27,4 @@ mod redis;
 mod redis_faults;
 mod session;
 mod startup;
+mod traffic;
