@@ -60,8 +60,11 @@ pub struct ScanFile {
     /// Its footer, where known from writing it: saves the first read.
     pub metadata: Option<Arc<ParquetMetaData>>,
     /// Keeps the file from being deleted while a plan holds it.
-    pub pin: Arc<dyn Any + Send + Sync>,
+    pub pin: FilePin,
 }
+
+/// Whatever keeps a file from being deleted.
+pub(super) type FilePin = Arc<dyn Any + Send + Sync>;
 
 impl fmt::Debug for ScanFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

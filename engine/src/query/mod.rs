@@ -19,6 +19,7 @@ mod like;
 mod limits;
 mod order;
 mod params;
+mod partials;
 mod prepare;
 mod prune;
 mod run;
@@ -54,6 +55,7 @@ use crate::dead_letters::DeadLetters;
 use crate::error::{Error, Kind, Result};
 use guard::TextLimits;
 use limits::Admission;
+use partials::Partials;
 use runtime::QueryRuntime;
 
 /// Where a query gets the table's state from: called once a query.
@@ -68,6 +70,9 @@ pub struct QueryConfig {
     pub threads: usize,
     /// Memory all queries together may hold in operators. The process takes up to about three times as much.
     pub memory_bytes: usize,
+    /// Memory for what is derived from the table and kept to answer sooner: orders, and partial aggregates of files. 0
+    /// keeps nothing.
+    pub derived_bytes: usize,
     /// Bytes all queries together may spill to disk.
     pub spill_bytes: u64,
     /// Where they spill; without it nothing is spilled and large sorts fail instead.
@@ -93,6 +98,7 @@ impl Default for QueryConfig {
             shop: Shop::default(),
             threads,
             memory_bytes: 512 << 20,
+            derived_bytes: 256 << 20,
             spill_bytes: 4 << 30,
             spill_dir: None,
             max_text_bytes: 64 << 10,
@@ -132,6 +138,7 @@ pub struct QueryEngine {
     source: StateSource,
     clock: Arc<dyn Clock>,
     admission: Arc<Admission>,
+    partials: Arc<Partials>,
     runtime: parking_lot::Mutex<QueryRuntime>,
 }
 
@@ -152,7 +159,8 @@ impl QueryEngine {
         source: StateSource,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let template = Arc::new(session::template(&config, store)?);
+        let partials = Partials::new(config.derived_bytes);
+        let template = Arc::new(session::template(&config, store, Arc::clone(&partials))?);
         let runtime = QueryRuntime::new(config.threads)?;
         let admission = Admission::new(config.max_concurrent, config.max_waiting, config.max_wait);
         Ok(Self {
@@ -161,6 +169,7 @@ impl QueryEngine {
             source,
             clock,
             admission: Arc::new(admission),
+            partials,
             runtime: parking_lot::Mutex::new(runtime),
         })
     }
@@ -265,6 +274,11 @@ impl QueryEngine {
     /// How many queries run.
     pub fn running(&self) -> usize {
         self.admission.running()
+    }
+
+    /// Partial aggregates kept, and their bytes.
+    pub fn kept(&self) -> (usize, usize) {
+        self.partials.size()
     }
 
     /// Cancels what runs and admits no more.
