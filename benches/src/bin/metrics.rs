@@ -45,11 +45,26 @@ const ASKED: [(&str, &[(&str, &str)]); 19] = [
 
 /// SQL of the same kinds, for what no metric asks alone.
 const QUERIES: [(&str, &str); 5] = [
-    ("events by hour and type", "SELECT date_trunc('hour', event_ts) AS h, event_type, count(*) AS n FROM events WHERE bot IS NOT TRUE GROUP BY 1, 2 ORDER BY 1, 2"),
-    ("page views by day and country", "SELECT shop_day(event_ts) AS d, country, count(*) AS n FROM events WHERE event_type = 'page_view' GROUP BY 1, 2 ORDER BY 1, 2"),
-    ("page views by day and device", "SELECT shop_day(event_ts) AS d, mobile, count(*) AS n FROM events WHERE event_type = 'page_view' GROUP BY 1, 2 ORDER BY 1, 2"),
-    ("product views by product, top 20", "SELECT product_id, count(*) AS n FROM events WHERE event_type = 'product_view' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20"),
-    ("orders and value by day and channel", "SELECT shop_day(ordered_at) AS d, channel, count(*) AS n, sum(value) AS v FROM orders WHERE NOT cancelled GROUP BY 1, 2 ORDER BY 1, 2"),
+    (
+        "events by hour and type",
+        "SELECT date_trunc('hour', event_ts) AS h, event_type, count(*) AS n FROM events WHERE bot IS NOT TRUE GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    (
+        "page views by day and country",
+        "SELECT shop_day(event_ts) AS d, country, count(*) AS n FROM events WHERE event_type = 'page_view' GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    (
+        "page views by day and device",
+        "SELECT shop_day(event_ts) AS d, mobile, count(*) AS n FROM events WHERE event_type = 'page_view' GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    (
+        "product views by product, top 20",
+        "SELECT product_id, count(*) AS n FROM events WHERE event_type = 'product_view' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20",
+    ),
+    (
+        "orders and value by day and channel",
+        "SELECT shop_day(ordered_at) AS d, channel, count(*) AS n, sum(value) AS v FROM orders WHERE NOT cancelled GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
 ];
 
 /// Loads made-up events into an engine and asks metrics of it.
@@ -107,6 +122,7 @@ impl Shop {
         if let Some(bytes) = derived_bytes {
             config.query.derived_bytes = bytes;
         }
+        config.query.memory_bytes = 1 << 30;
         config.flush.age = Duration::from_secs(86_400);
         config.maintain.every = Duration::ZERO;
         config.wal.max_bytes = 4 << 30;
@@ -236,7 +252,8 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         false => {
             let mut shop = Shop::open(arguments, Some(0)).await?;
             shop.load(arguments).await?;
-            let fewer = Arguments { rounds: arguments.rounds.min(5), only: arguments.only.clone(), ..Arguments::parse() };
+            let fewer =
+                Arguments { rounds: arguments.rounds.min(5), only: arguments.only.clone(), ..Arguments::parse() };
             let off = measure(&mut shop, &fewer).await?;
             shop.engine.close().await?;
             off

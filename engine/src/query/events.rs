@@ -83,6 +83,8 @@ pub struct TableState {
     pub lake_version: i64,
     /// The latest `event_ts` known, or until when events are complete.
     pub through: Option<Micros>,
+    /// Grows when rows may have left the table or changed, see `LakeSnapshot::rewritten`.
+    pub rewritten: u64,
     pub(super) selections: Selections,
 }
 
@@ -94,7 +96,7 @@ impl TableState {
         lake_version: i64,
         through: Option<Micros>,
     ) -> Self {
-        Self { files, buffer, lake_version, through, selections: Selections::default() }
+        Self { files, buffer, lake_version, through, rewritten: 0, selections: Selections::default() }
     }
 
     /// Rows in the buffer.
@@ -192,7 +194,8 @@ impl<'a> Scan<'a> {
             None => (0..event::table_schema().fields().len()).collect(),
         };
         let selected = prune::select(state, session, filters)?;
-        let late = filter_while_decoding(filters, projection.len());
+        let asked = session.config_options().execution.parquet.pushdown_filters;
+        let late = asked || filter_while_decoding(filters, projection.len());
         Ok(Self { files, state, session, projection, selected, late })
     }
 

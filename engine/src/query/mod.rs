@@ -8,6 +8,7 @@
 //! Every limit ends in a clear error: text and operators (`guard`), what functions make (`functions`), memory and
 //! spill (`session`), time, concurrency (`limits`). A panic in an operator costs its query only.
 
+mod book;
 mod commerce;
 mod concat;
 mod dead_letters;
@@ -53,6 +54,7 @@ pub use stats::QueryStats;
 use crate::clock::Clock;
 use crate::dead_letters::DeadLetters;
 use crate::error::{Error, Kind, Result};
+use book::Book;
 use guard::TextLimits;
 use limits::Admission;
 use partials::Partials;
@@ -98,7 +100,7 @@ impl Default for QueryConfig {
             shop: Shop::default(),
             threads,
             memory_bytes: 512 << 20,
-            derived_bytes: 256 << 20,
+            derived_bytes: 512 << 20,
             spill_bytes: 4 << 30,
             spill_dir: None,
             max_text_bytes: 64 << 10,
@@ -139,6 +141,7 @@ pub struct QueryEngine {
     clock: Arc<dyn Clock>,
     admission: Arc<Admission>,
     partials: Arc<Partials>,
+    book: Arc<Book>,
     runtime: parking_lot::Mutex<QueryRuntime>,
 }
 
@@ -159,7 +162,8 @@ impl QueryEngine {
         source: StateSource,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let partials = Partials::new(config.derived_bytes);
+        let partials = Partials::new(config.derived_bytes / 2);
+        let book = Book::new(config.derived_bytes / 2);
         let template = Arc::new(session::template(&config, store, Arc::clone(&partials))?);
         let runtime = QueryRuntime::new(config.threads)?;
         let admission = Admission::new(config.max_concurrent, config.max_waiting, config.max_wait);
@@ -170,6 +174,7 @@ impl QueryEngine {
             clock,
             admission: Arc::new(admission),
             partials,
+            book,
             runtime: parking_lot::Mutex::new(runtime),
         })
     }
@@ -253,6 +258,7 @@ impl QueryEngine {
             id,
             work,
             template: Arc::clone(&self.template),
+            book: Arc::clone(&self.book),
             source,
             now: self.clock.now(),
             limits: TextLimits { max_bytes: self.config.max_text_bytes, max_operators: self.config.max_operators },

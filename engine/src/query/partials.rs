@@ -45,7 +45,8 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
     replace_children_if_necessary,
 };
-use futures::StreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
 use super::events::FilePin;
@@ -221,7 +222,8 @@ impl State {
     }
 
     fn remove_where(&mut self, gone: impl Fn(&Key, &Kept) -> bool) {
-        let keys: Vec<Key> = self.kept.iter().filter(|(key, kept)| gone(key, kept)).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<Key> =
+            self.kept.iter().filter(|(key, kept)| gone(key, kept)).map(|(key, _)| key.clone()).collect();
         for key in keys {
             self.remove(&key);
         }
@@ -367,7 +369,8 @@ impl Leaf {
     }
 
     fn files(&self) -> Option<(&FileScanConfig, &ParquetSource)> {
-        let (config, source) = self.scan.downcast_ref::<DataSourceExec>()?.downcast_to_file_source::<ParquetSource>()?;
+        let (config, source) =
+            self.scan.downcast_ref::<DataSourceExec>()?.downcast_to_file_source::<ParquetSource>()?;
         config.limit.is_none().then_some((config, source))
     }
 
@@ -492,13 +495,14 @@ impl Part {
 pub(super) struct AnswerFromPartials(pub(super) Arc<Partials>);
 
 impl PhysicalOptimizerRule for AnswerFromPartials {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         if self.0.max_bytes == 0 {
             return Ok(plan);
         }
+        let lanes = options.execution.target_partitions.max(1);
         plan.transform_down(|node| {
             let replaced = match node.downcast_ref::<AggregateExec>() {
-                Some(aggregate) => self.replace(aggregate)?,
+                Some(aggregate) => self.replace(aggregate, lanes)?,
                 None => None,
             };
             Ok(match replaced {
@@ -520,7 +524,7 @@ impl PhysicalOptimizerRule for AnswerFromPartials {
 }
 
 impl AnswerFromPartials {
-    fn replace(&self, aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    fn replace(&self, aggregate: &AggregateExec, lanes: usize) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let plain = *aggregate.mode() == AggregateMode::Partial
             && aggregate.limit_options().is_none()
             && !aggregate.group_expr().has_grouping_set();
@@ -553,7 +557,7 @@ impl AnswerFromPartials {
                 } else if computed.len() < MAX_COMPUTED {
                     let (alive, rows) = (part.alive.clone(), part.rows);
                     let plan = leaf.over(aggregate, leaf.scan_of(part.rest)?)?;
-                    computed.push(Computed { key, alive, rows, plan, gathered: Arc::default() });
+                    computed.push(Computed { key, alive, rows, plan });
                 } else {
                     rest.add(part);
                 }
@@ -566,7 +570,7 @@ impl AnswerFromPartials {
             return Ok(None);
         }
         let pieces: Arc<dyn ExecutionPlan> =
-            Arc::new(PartialsExec::new(schema, kept, computed, Arc::clone(&self.0)));
+            Arc::new(PartialsExec::new(schema, kept, computed, lanes, Arc::clone(&self.0)));
         if others.is_empty() {
             return Ok(Some(pieces));
         }
@@ -575,11 +579,13 @@ impl AnswerFromPartials {
     }
 }
 
-/// Partial aggregates that are kept, and those that are computed now and kept from then on.
+/// Partial aggregates that are kept, and those that are computed now and kept from then on: in a few lanes, each one piece
+/// after the other, since all at once would share the memory for queries among them.
 #[derive(Debug)]
 struct PartialsExec {
     kept: Vec<RecordBatch>,
     computed: Vec<Computed>,
+    lanes: usize,
     partials: Arc<Partials>,
     properties: Arc<PlanProperties>,
 }
@@ -590,27 +596,23 @@ struct Computed {
     alive: Alive,
     rows: usize,
     plan: Arc<dyn ExecutionPlan>,
-    gathered: Arc<Mutex<Gathered>>,
-}
-
-/// What the partitions of one piece have given so far.
-#[derive(Debug, Default)]
-struct Gathered {
-    batches: Vec<RecordBatch>,
-    rows: usize,
-    ended: usize,
 }
 
 impl PartialsExec {
-    fn new(schema: SchemaRef, kept: Vec<RecordBatch>, computed: Vec<Computed>, partials: Arc<Partials>) -> Self {
-        let partitions = 1 + computed.iter().map(|c| c.plan.output_partitioning().partition_count()).sum::<usize>();
+    fn new(
+        schema: SchemaRef,
+        kept: Vec<RecordBatch>,
+        computed: Vec<Computed>,
+        lanes: usize,
+        partials: Arc<Partials>,
+    ) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(partitions),
+            Partitioning::UnknownPartitioning(1 + lanes.min(computed.len())),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { kept, computed, partials, properties: Arc::new(properties) }
+        Self { kept, computed, lanes, partials, properties: Arc::new(properties) }
     }
 }
 
@@ -648,40 +650,37 @@ impl ExecutionPlan for PartialsExec {
         if children.len() != self.computed.len() {
             return internal_err!("PartialsExec has {} children", self.computed.len());
         }
-        let again = |(c, plan): (&Computed, _)| Computed { plan, gathered: Arc::default(), ..c.clone() };
+        let again = |(c, plan): (&Computed, _)| Computed { plan, ..c.clone() };
         let computed = self.computed.iter().zip(children).map(again).collect();
-        Ok(Arc::new(Self::new(self.schema(), self.kept.clone(), computed, Arc::clone(&self.partials))))
+        Ok(Arc::new(Self::new(self.schema(), self.kept.clone(), computed, self.lanes, Arc::clone(&self.partials))))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let Some(mut at) = partition.checked_sub(1) else {
+        let Some(lane) = partition.checked_sub(1) else {
             return Ok(Box::pin(MemoryStream::try_new(self.kept.clone(), self.schema(), None)?));
         };
-        for computed in &self.computed {
-            let partitions = computed.plan.output_partitioning().partition_count();
-            if at < partitions {
-                let input = computed.plan.execute(at, context)?;
-                return Ok(computed.clone().gather(input, partitions, Arc::clone(&self.partials)));
-            }
-            at -= partitions;
-        }
-        internal_err!("PartialsExec has no partition {partition}")
+        let partials = Arc::clone(&self.partials);
+        let pieces: Vec<Computed> = self.computed.iter().skip(lane).step_by(self.lanes).cloned().collect();
+        let rows = futures::stream::iter(pieces).map(move |piece| piece.run(&context, &partials)).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 }
 
 impl Computed {
-    /// Hands `input` on, and keeps it once all of the piece's partitions have ended well.
-    fn gather(
+    /// Computes the piece, and keeps what it gave once all of it has ended well.
+    fn run(
         self,
-        input: SendableRecordBatchStream,
-        partitions: usize,
-        partials: Arc<Partials>,
-    ) -> SendableRecordBatchStream {
-        let schema = input.schema();
+        context: &Arc<TaskContext>,
+        partials: &Arc<Partials>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let partitions = self.plan.output_partitioning().partition_count();
+        let inputs: Vec<_> =
+            (0..partitions).map(|at| self.plan.execute(at, Arc::clone(context))).collect::<Result<_>>()?;
         let most = FEW_ROWS.max(self.rows / ROWS_FOR_ONE);
-        let (gathered, end) = (Arc::clone(&self.gathered), Arc::clone(&schema));
-        let batches = input.inspect(move |batch| {
-            let mut gathered = gathered.lock();
+        let gathered = Arc::new(Mutex::new(Gathered::default()));
+        let (sink, partials) = (Arc::clone(&gathered), Arc::clone(partials));
+        let batches = futures::stream::select_all(inputs).inspect(move |batch| {
+            let mut gathered = sink.lock();
             match batch {
                 Ok(batch) => {
                     gathered.rows += batch.num_rows();
@@ -689,29 +688,34 @@ impl Computed {
                         gathered.batches.push(batch.clone());
                     }
                 }
-                // It never becomes whole.
-                Err(_) => gathered.ended = usize::MAX / 2,
+                Err(_) => gathered.failed = true,
             }
         });
         let last = futures::stream::once(async move {
-            let mut gathered = self.gathered.lock();
-            gathered.ended += 1;
-            if gathered.ended == partitions {
-                let batches = std::mem::take(&mut gathered.batches);
-                let whole = (gathered.rows <= most).then(|| concat_batches(&end, &batches)).transpose();
+            let gathered = std::mem::take(&mut *gathered.lock());
+            if !gathered.failed {
+                let schema = self.plan.schema();
+                let whole = (gathered.rows <= most).then(|| concat_batches(&schema, &gathered.batches)).transpose();
                 if let Ok(whole) = whole {
                     partials.keep(self.key, self.alive, whole.as_ref().map(compact));
                 }
             }
             None
         });
-        let all = batches.map(Some).chain(last).filter_map(std::future::ready);
-        Box::pin(RecordBatchStreamAdapter::new(schema, all))
+        Ok(batches.map(Some).chain(last).filter_map(std::future::ready).boxed())
     }
 }
 
+/// What a piece has given so far.
+#[derive(Debug, Default)]
+struct Gathered {
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    failed: bool,
+}
+
 /// The same rows without the memory of those they were taken from.
-fn compact(batch: &RecordBatch) -> RecordBatch {
+pub(super) fn compact(batch: &RecordBatch) -> RecordBatch {
     let columns = batch.columns().iter().map(compact_column).collect();
     RecordBatch::try_new(batch.schema(), columns).unwrap_or_else(|_| batch.clone())
 }
