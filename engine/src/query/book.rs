@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, AsArray, BooleanArray, StringViewArray, UInt32Array, new_null_array};
 use arrow::compute::{concat_batches, filter_record_batch, max, take_record_batch};
@@ -18,12 +18,13 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, exec_datafusion_err};
-use datafusion::execution::SessionState;
+use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::collect;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use tokio::sync::Mutex;
 
-use super::events::{TABLE, TableState};
+use super::events::{Late, TABLE, TableState};
 use super::partials::compact;
 use super::{run, views};
 use crate::clock::Micros;
@@ -65,6 +66,8 @@ impl Pages {
 pub(super) struct Book {
     max_bytes: usize,
     current: Mutex<Option<Current>>,
+    /// How the kept views run over few events: planned once, since planning takes longer than that.
+    plans: OnceLock<[Arc<dyn ExecutionPlan>; KEPT.len()]>,
 }
 
 impl fmt::Debug for Book {
@@ -111,7 +114,7 @@ pub(super) struct Reader<'a> {
 impl Book {
     /// Uses at most so many bytes; 0 keeps nothing.
     pub(super) fn new(max_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { max_bytes, current: Mutex::default() })
+        Arc::new(Self { max_bytes, current: Mutex::default(), plans: OnceLock::new() })
     }
 
     /// The kept views at the reader's state, made or brought up to date now; `None` when the views themselves must answer.
@@ -125,7 +128,7 @@ impl Book {
             Some(Current::Kept(kept)) => Some(kept.as_mut()),
             _ => None,
         };
-        let kept = match (reader.next(before.as_deref()).await, before) {
+        let kept = match (reader.next(self, before.as_deref()).await, before) {
             (Ok(Next::Same), Some(kept)) => return Some(Arc::clone(&kept.pages)),
             (Ok(Next::Changed(change)), Some(kept)) => {
                 kept.apply(change);
@@ -205,7 +208,7 @@ fn last_seq(state: &TableState) -> Option<i64> {
 
 impl Reader<'_> {
     /// The book at the reader's state.
-    async fn next(&self, before: Option<&Kept>) -> Result<Next, Refused> {
+    async fn next(&self, book: &Book, before: Option<&Kept>) -> Result<Next, Refused> {
         let Some(seq) = last_seq(self.state) else {
             return Err(exec_datafusion_err!("a file does not say which seq it ends with").into());
         };
@@ -223,7 +226,7 @@ impl Reader<'_> {
         {
             let few = new.num_rows() * REMAKE_ONE_IN <= before.events.iter().map(RecordBatch::num_rows).sum();
             if few || new.num_rows() == 0 {
-                return Ok(Next::Changed(before.with(new, read, self).await?));
+                return Ok(Next::Changed(before.with(new, read, self, book).await?));
             }
         }
         self.all(read).await
@@ -269,7 +272,7 @@ impl Reader<'_> {
         let found = self.sql(&select(&columns, -1)).await?;
         let events = compact(&concat_batches(&schema, &found)?);
         drop(found);
-        let made = self.views(&widen(&events, &columns)?, true).await?;
+        let made = self.views(&widen(&events, &columns)?).await?;
         let keys: HashSet<&str> = made[0]
             .column_by_name("order_key")
             .map(|c| c.as_string_view().iter().flatten().collect())
@@ -331,23 +334,55 @@ impl Reader<'_> {
     }
 
     /// The kept views over these events alone.
-    async fn views(&self, events: &RecordBatch, all: bool) -> Result<[RecordBatch; KEPT.len()], Refused> {
+    async fn views(&self, events: &RecordBatch) -> Result<[RecordBatch; KEPT.len()], Refused> {
         let state = Arc::new(TableState::new(Vec::new(), vec![events.clone()], 0, None));
         let mut made = Vec::with_capacity(KEPT.len());
         for name in KEPT {
-            let mut session = run::session_at(self.template, &state, self.now);
-            if !all {
-                session.config_mut().options_mut().execution.target_partitions = 1;
-            }
-            let plan = session.create_logical_plan(&format!("SELECT * FROM {name}")).await?;
-            let plan = session.optimize(&views::written_out(plan)?)?;
-            let plan = session.create_physical_plan(&plan).await?;
-            let schema = plan.schema();
-            let rows = collect(plan, session.task_ctx()).await?;
-            made.push(compact(&concat_batches(&schema, &rows)?));
+            let session = run::session_at(self.template, &state, self.now);
+            made.push(rows_of(view(&session, name).await?, session.task_ctx()).await?);
         }
-        made.try_into().map_err(|_| exec_datafusion_err!("the kept views are {}", KEPT.len()).into())
+        three(made)
     }
+
+    /// The same, by plans that are made once.
+    async fn views_of_few(&self, events: &RecordBatch, book: &Book) -> Result<[RecordBatch; KEPT.len()], Refused> {
+        let mut session = run::session_at(self.template, self.state, self.now);
+        let config = session.config_mut();
+        config.options_mut().execution.target_partitions = 1;
+        config.set_extension(Arc::new(Late(vec![events.clone()])));
+        let plans = match book.plans.get() {
+            Some(plans) => plans,
+            None => {
+                let mut plans = Vec::with_capacity(KEPT.len());
+                for name in KEPT {
+                    plans.push(view(&session, name).await?);
+                }
+                let plans = three(plans)?;
+                book.plans.get_or_init(|| plans)
+            }
+        };
+        let mut made = Vec::with_capacity(KEPT.len());
+        for plan in plans {
+            made.push(rows_of(reset_plan_states(Arc::clone(plan))?, session.task_ctx()).await?);
+        }
+        three(made)
+    }
+}
+
+/// How a kept view's text runs.
+async fn view(session: &SessionState, name: &str) -> Result<Arc<dyn ExecutionPlan>, Refused> {
+    let plan = session.create_logical_plan(&format!("SELECT * FROM {name}")).await?;
+    let plan = session.optimize(&views::written_out(plan)?)?;
+    Ok(session.create_physical_plan(&plan).await?)
+}
+
+async fn rows_of(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<RecordBatch, Refused> {
+    let schema = plan.schema();
+    Ok(compact(&concat_batches(&schema, &collect(plan, context).await?)?))
+}
+
+fn three<T>(made: Vec<T>) -> Result<[T; KEPT.len()], Refused> {
+    made.try_into().map_err(|_| exec_datafusion_err!("the kept views are {}", KEPT.len()).into())
 }
 
 fn select(columns: &[usize], after: i64) -> String {
@@ -461,7 +496,7 @@ impl Kept {
     }
 
     /// What these events change.
-    async fn with(&self, new: RecordBatch, read: Read, reader: &Reader<'_>) -> Result<Change, Refused> {
+    async fn with(&self, new: RecordBatch, read: Read, reader: &Reader<'_>, book: &Book) -> Result<Change, Refused> {
         if new.num_rows() == 0 {
             return Ok(Change { read, new, events: Vec::new(), pages: Arc::clone(&self.pages) });
         }
@@ -478,7 +513,7 @@ impl Kept {
         let mut events = self.events_of(&around)?;
         events.push(new.clone());
         let events = concat_batches(&new.schema(), &events)?;
-        let made = reader.views(&widen(&events, &self.columns)?, false).await?;
+        let made = reader.views_of_few(&widen(&events, &self.columns)?, book).await?;
         // The customers of these orders are whole, so their orders are right; of other customers' there may be more.
         let (order_keys, order_visitors) = (text(&made[0], "order_key"), text(&made[0], "visitor"));
         let whole =
