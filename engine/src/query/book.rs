@@ -17,8 +17,8 @@ use arrow::compute::{concat_batches, filter_record_batch, max, take_record_batch
 use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, exec_datafusion_err};
-use datafusion::execution::{SessionState, TaskContext};
+use datafusion::common::{Result, TableReference, exec_datafusion_err};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
@@ -339,7 +339,8 @@ impl Reader<'_> {
         let mut made = Vec::with_capacity(KEPT.len());
         for name in KEPT {
             let session = run::session_at(self.template, &state, self.now);
-            made.push(rows_of(view(&session, name).await?, session.task_ctx()).await?);
+            let plan = view(&session, name).await?;
+            made.push(rows_of(&session, name, plan).await?);
         }
         three(made)
     }
@@ -362,8 +363,8 @@ impl Reader<'_> {
             }
         };
         let mut made = Vec::with_capacity(KEPT.len());
-        for plan in plans {
-            made.push(rows_of(reset_plan_states(Arc::clone(plan))?, session.task_ctx()).await?);
+        for (name, plan) in KEPT.iter().zip(plans) {
+            made.push(rows_of(&session, name, reset_plan_states(Arc::clone(plan))?).await?);
         }
         three(made)
     }
@@ -376,9 +377,13 @@ async fn view(session: &SessionState, name: &str) -> Result<Arc<dyn ExecutionPla
     Ok(session.create_physical_plan(&plan).await?)
 }
 
-async fn rows_of(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<RecordBatch, Refused> {
-    let schema = plan.schema();
-    Ok(compact(&concat_batches(&schema, &collect(plan, context).await?)?))
+/// Its rows, in the columns the view is known to have: plans say less of what can be null.
+async fn rows_of(session: &SessionState, name: &str, plan: Arc<dyn ExecutionPlan>) -> Result<RecordBatch, Refused> {
+    let table = session.schema_for_ref(TableReference::bare(name))?.table(name).await?;
+    let schema = table.map(|table| table.schema()).unwrap_or_else(|| plan.schema());
+    let found = concat_batches(&plan.schema(), &collect(plan, session.task_ctx()).await?)?;
+    let options = RecordBatchOptions::new().with_row_count(Some(found.num_rows()));
+    Ok(compact(&RecordBatch::try_new_with_options(schema, found.columns().to_vec(), &options)?))
 }
 
 fn three<T>(made: Vec<T>) -> Result<[T; KEPT.len()], Refused> {
@@ -551,7 +556,6 @@ fn replace(
         let comes = only(made, |row| {
             value(made_keys, row).is_some_and(|key| keys.contains(key) && part_of(key, count) == part)
         })?;
-        let comes = comes.with_schema(Arc::clone(schema))?;
         parts[part] = compact(&concat_batches(schema, [&stays, &comes])?);
     }
     Ok(())

@@ -147,7 +147,6 @@ impl TableProvider for KeptView {
             return internal_err!("the rows of {} are not kept", self.name);
         };
         let rows: Vec<_> = rows.iter().filter(|part| part.num_rows() > 0).cloned().collect();
-        let rows = rows.into_iter().map(|part| part.with_schema(Arc::clone(&self.schema))).collect::<Result<_, _>>()?;
         let source = MemorySourceConfig::try_new(&[rows], Arc::clone(&self.schema), projection.cloned())?;
         Ok(DataSourceExec::from_data_source(source))
     }

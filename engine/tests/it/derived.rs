@@ -195,10 +195,10 @@ const METRICS: [(&str, &[(&str, &str)]); 12] = [
 ];
 
 async fn csv(engine: &Engine, sql: &str) -> String {
-    let output = engine.query(QueryRequest::new(sql)).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let output = engine.query(QueryRequest::new(sql)).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
     let mut encoder = Encoder::new(Format::Csv, &output.schema, CellOptions::default()).unwrap();
     let mut out = Vec::new();
-    for batch in output.stream.try_collect::<Vec<_>>().await.unwrap_or_else(|e| panic!("{sql}: {e}")) {
+    for batch in output.stream.try_collect::<Vec<_>>().await.unwrap_or_else(|e| panic!("{sql}: {e:?}")) {
         out.extend_from_slice(&encoder.write(&batch).unwrap());
     }
     out.extend_from_slice(&encoder.finish().unwrap());
@@ -208,8 +208,8 @@ async fn csv(engine: &Engine, sql: &str) -> String {
 async fn metric(engine: &Engine, name: &str, params: &[(&str, &str)]) -> String {
     let params = params.iter().chain(&[("start", "2026-03-01"), ("end", "2026-03-04")]);
     let params: Vec<_> = params.map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    let asked = engine.metrics().ask(name, &params).await.unwrap_or_else(|e| panic!("{name}: {e}"));
-    let answer = engine.metrics().answer(&asked).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+    let asked = engine.metrics().ask(name, &params).await.unwrap_or_else(|e| panic!("{name}: {e:?}"));
+    let answer = engine.metrics().answer(&asked).await.unwrap_or_else(|e| panic!("{name}: {e:?}"));
     String::from_utf8(answer.encode(&asked.metric, Format::Csv).unwrap().to_vec()).unwrap()
 }
 
