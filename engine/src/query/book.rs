@@ -273,6 +273,9 @@ impl Reader<'_> {
         let events = compact(&concat_batches(&schema, &found)?);
         drop(found);
         let made = self.views(&widen(&events, &columns)?).await?;
+        if text(&made[0], "visitor").is_none() {
+            return Err(exec_datafusion_err!("orders have no visitor of text").into());
+        }
         let keys: HashSet<&str> = made[0]
             .column_by_name("order_key")
             .map(|c| c.as_string_view().iter().flatten().collect())
@@ -438,8 +441,8 @@ fn part_of(key: &str, parts: usize) -> usize {
 
 /// The rows of a kept view, by part.
 fn split(rows: &RecordBatch, parts: usize) -> Result<Vec<RecordBatch>, Refused> {
-    let keys = text(rows, "order_key");
-    split_by(rows, parts, |row| value(keys, row).unwrap_or_default().to_owned())
+    let keys = text(rows, "order_key").ok_or_else(|| exec_datafusion_err!("a kept view has no order_key of text"))?;
+    split_by(rows, parts, |row| value(Some(keys), row).unwrap_or_default().to_owned())
 }
 
 fn split_by(rows: &RecordBatch, parts: usize, key: impl Fn(usize) -> String) -> Result<Vec<RecordBatch>, Refused> {
