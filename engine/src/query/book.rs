@@ -415,7 +415,7 @@ fn text<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringViewArray> {
     batch.column_by_name(name).and_then(|column| column.as_string_view_opt())
 }
 
-fn value<'a>(column: Option<&'a StringViewArray>, row: usize) -> Option<&'a str> {
+fn value(column: Option<&StringViewArray>, row: usize) -> Option<&str> {
     column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
 }
 

@@ -322,7 +322,8 @@ async fn with_kept(
         return Ok(plan);
     }
     let reader = Reader { template: &job.template, state, now: job.now };
-    match job.book.at(reader).await {
+    // Seldom long, and large.
+    match Box::pin(job.book.at(reader)).await {
         Some(pages) => {
             session.config_mut().set_extension(Arc::new(views::Kept(pages)));
             Ok(plan)
