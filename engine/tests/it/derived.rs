@@ -35,7 +35,11 @@ impl Sent {
             format!(r#""event_id":"e{}","event_type":"{kind}""#, self.id),
             format!(r#""event_ts":{}"#, MARCH_MS + self.day * 86_400_000 + self.minute * 60_000),
             format!(r#""anonymous_id":"a{}","session_id":"s{}""#, self.id % 5, self.id % 7),
-            format!(r#""country":"{}","mobile":{}"#, ["DE", "FR", "US"][usize::from(self.id % 3)], self.id % 2 == 0),
+            format!(
+                r#""country":"{}","mobile":{}"#,
+                ["DE", "FR", "US"][usize::from(self.id % 3)],
+                self.id.is_multiple_of(2)
+            ),
         ];
         if kind != "page_view" {
             fields.push(format!(r#""product_id":"p{}""#, self.id % 4));
@@ -407,10 +411,10 @@ async fn metrics_say_the_same() {
         day: i64::from(n % 3),
         minute: i64::from(n) * 13 % 1_440,
         order: Some((n % 9) as u8),
-        user: (n % 4 > 0).then_some((n % 4) as u8),
-        revenue: (n % 3 > 0).then_some(i64::from(n)),
+        user: (!n.is_multiple_of(4)).then_some((n % 4) as u8),
+        revenue: (!n.is_multiple_of(3)).then_some(i64::from(n)),
         lines: (n % 3) as u8,
-        currency: (n % 7 == 0).into(),
+        currency: n.is_multiple_of(7).into(),
     };
     let part = |from: u16| Step::Ingest((from..from + 20).map(|n| event(n, (n % 6) as u8)).collect());
     let ask = async |twins: &Twins| {
