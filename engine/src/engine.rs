@@ -418,6 +418,11 @@ impl Engine {
         self.query.query_as(id, request).await
     }
 
+    /// Partial aggregates that are kept to answer sooner, and their bytes.
+    pub fn kept(&self) -> (usize, usize) {
+        self.query.kept()
+    }
+
     /// Stops a running query; `false` when there is none of that id.
     pub fn cancel(&self, id: &str) -> bool {
         self.query.cancel(id)

@@ -272,6 +272,9 @@ settings! {
         threads: usize = 0,
         /// Memory all queries share before they spill to disk. The process may reach about three times as much.
         memory_bytes: ByteSize = ByteSize::mib(1_024),
+        /// Memory for what is derived from events and kept to answer sooner: half for orders, half for partial aggregates of
+        /// files. 0 keeps nothing.
+        derived_bytes: ByteSize = ByteSize::mib(512),
         /// Disk all queries share for spilling.
         spill_bytes: ByteSize = ByteSize::gib(8),
         /// Time a query may take when the request does not say.

@@ -73,7 +73,9 @@ fn table_state(snapshot: &Snapshot, files: Vec<Arc<ScanFile>>) -> Result<TableSt
     let buffer = batches.iter().map(|b| b.table().cloned()).collect::<Result<Vec<_>>>()?;
     let latest = batches.iter().filter_map(|b| b.max_event_ts()).max();
     let through = snapshot.lake.max_event_ts().max(latest);
-    Ok(TableState::new(files, buffer, snapshot.lake.version, through))
+    let mut state = TableState::new(files, buffer, snapshot.lake.version, through);
+    state.rewritten = snapshot.lake.rewritten;
+    Ok(state)
 }
 
 fn scan_file(file: &Arc<LakeFile>) -> Arc<ScanFile> {

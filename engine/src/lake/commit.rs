@@ -112,7 +112,7 @@ impl Lake {
         match self.log.write(version, commit.clone()).await {
             Written::Done => {
                 *tip = Tip::default();
-                let next = Arc::new(base.next(&change.added, &change.removed, change.last));
+                let next = Arc::new(base.next(&change.added, &change.removed, change.last, change.data_change));
                 self.publish(Arc::clone(&next));
                 Ok(Some(next))
             }

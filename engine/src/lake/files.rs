@@ -84,6 +84,8 @@ pub struct LakeSnapshot {
     pub rows: u64,
     /// Bytes of all files.
     pub bytes: u64,
+    /// Grows when rows may have left the table or changed: by retention, or by commits of others. Not by compaction.
+    pub rewritten: u64,
 }
 
 impl LakeSnapshot {
@@ -91,14 +93,21 @@ impl LakeSnapshot {
         files.sort_by_cached_key(|f| std::cmp::Reverse((f.day, f.time_bounds(index::EVENT_TS), f.path.clone())));
         let rows = files.iter().map(|f| f.rows).sum();
         let bytes = files.iter().map(|f| f.bytes).sum();
-        Self { version, covered, files, rows, bytes }
+        Self { version, covered, files, rows, bytes, rewritten: 0 }
     }
 
-    /// The next version: without `removed`, with `added`.
-    pub(super) fn next(&self, added: &[Arc<LakeFile>], removed: &[Arc<LakeFile>], covered: Seq) -> Self {
+    /// The next version: without `removed`, with `added`; `data_change` when these are not the same rows.
+    pub(super) fn next(
+        &self,
+        added: &[Arc<LakeFile>],
+        removed: &[Arc<LakeFile>],
+        covered: Seq,
+        data_change: bool,
+    ) -> Self {
         let gone: HashSet<&str> = removed.iter().map(|f| f.path.as_str()).collect();
         let kept = self.files.iter().filter(|f| !gone.contains(f.path.as_str()));
-        Self::new(self.version + 1, covered, kept.chain(added).cloned().collect())
+        let rewritten = self.rewritten + u64::from(data_change && !removed.is_empty());
+        Self { rewritten, ..Self::new(self.version + 1, covered, kept.chain(added).cloned().collect()) }
     }
 
     /// Whether every one of `files` is live.

@@ -181,7 +181,10 @@ impl Lake {
     /// A snapshot of what the log says; files that somebody holds stay the same objects.
     fn snapshot_of(&self, loaded: Loaded) -> LakeSnapshot {
         let known = |file: LakeFile| self.known.get(&file.path).unwrap_or_else(|| self.known.add(file));
-        LakeSnapshot::new(loaded.version, loaded.covered, loaded.files.into_iter().map(known).collect())
+        let files = loaded.files.into_iter().map(known).collect();
+        // What others committed is not known one by one.
+        let rewritten = self.current().rewritten + 1;
+        LakeSnapshot { rewritten, ..LakeSnapshot::new(loaded.version, loaded.covered, files) }
     }
 
     /// Writes rows (in [`stored_schema`](crate::event::stored_schema), any order) and commits them together with

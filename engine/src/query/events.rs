@@ -12,7 +12,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DFSchema, Result, ScalarValue, Statistics, exec_datafusion_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, Statistics, exec_datafusion_err, exec_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, CachedParquetMetaData};
@@ -20,6 +20,7 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanC
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::cache::cache_manager::CachedFileMetadataEntry;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::expressions::Column;
@@ -27,6 +28,8 @@ use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExecBuilder;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::union::UnionExec;
 use parquet::file::metadata::ParquetMetaData;
 
@@ -60,8 +63,11 @@ pub struct ScanFile {
     /// Its footer, where known from writing it: saves the first read.
     pub metadata: Option<Arc<ParquetMetaData>>,
     /// Keeps the file from being deleted while a plan holds it.
-    pub pin: Arc<dyn Any + Send + Sync>,
+    pub pin: FilePin,
 }
+
+/// Whatever keeps a file from being deleted.
+pub(super) type FilePin = Arc<dyn Any + Send + Sync>;
 
 impl fmt::Debug for ScanFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,6 +86,8 @@ pub struct TableState {
     pub lake_version: i64,
     /// The latest `event_ts` known, or until when events are complete.
     pub through: Option<Micros>,
+    /// Grows when rows may have left the table or changed, see `LakeSnapshot::rewritten`.
+    pub rewritten: u64,
     pub(super) selections: Selections,
 }
 
@@ -91,7 +99,7 @@ impl TableState {
         lake_version: i64,
         through: Option<Micros>,
     ) -> Self {
-        Self { files, buffer, lake_version, through, selections: Selections::default() }
+        Self { files, buffer, lake_version, through, rewritten: 0, selections: Selections::default() }
     }
 
     /// Rows in the buffer.
@@ -103,6 +111,34 @@ impl TableState {
 /// The state a query sees, carried by its session: a self-join must see one.
 #[derive(Debug)]
 pub(super) struct Pinned(pub(super) Arc<TableState>);
+
+/// Rows that a plan reads when it runs, instead of a state it was made for: for plans that are made once and run often, see
+/// `book.rs`. A session that carries it makes such plans; the one they run in brings the rows.
+#[derive(Debug, Default)]
+pub(super) struct Late(pub(super) Vec<RecordBatch>);
+
+#[derive(Debug)]
+struct LateRows(SchemaRef);
+
+impl PartitionStream for LateRows {
+    fn schema(&self) -> &SchemaRef {
+        &self.0
+    }
+
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let rows = context.session_config().get_extension::<Late>().map(|late| late.0.clone()).unwrap_or_default();
+        let rows = futures::stream::iter(rows.into_iter().map(Ok));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.0), rows))
+    }
+}
+
+fn late(projection: Option<&Vec<usize>>, filters: &[Expr]) -> Result<Arc<dyn ExecutionPlan>> {
+    if filters.iter().any(prune::is_exact) {
+        return exec_err!("filters on time are not applied to rows that come late");
+    }
+    let rows: Arc<dyn PartitionStream> = Arc::new(LateRows(event::table_schema()));
+    Ok(Arc::new(StreamingTableExec::try_new(event::table_schema(), vec![rows], projection, [], false, None)?))
+}
 
 /// The table's definition; its rows come with the session.
 #[derive(Debug)]
@@ -157,6 +193,9 @@ impl TableProvider for EventsTable {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if session.config().get_extension::<Late>().is_some() {
+            return late(projection, filters);
+        }
         let pinned = session
             .config()
             .get_extension::<Pinned>()
@@ -189,7 +228,8 @@ impl<'a> Scan<'a> {
             None => (0..event::table_schema().fields().len()).collect(),
         };
         let selected = prune::select(state, session, filters)?;
-        let late = filter_while_decoding(filters, projection.len());
+        let asked = session.config_options().execution.parquet.pushdown_filters;
+        let late = asked || filter_while_decoding(filters, projection.len());
         Ok(Self { files, state, session, projection, selected, late })
     }
 

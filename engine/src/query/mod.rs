@@ -8,6 +8,7 @@
 //! Every limit ends in a clear error: text and operators (`guard`), what functions make (`functions`), memory and
 //! spill (`session`), time, concurrency (`limits`). A panic in an operator costs its query only.
 
+mod book;
 mod commerce;
 mod concat;
 mod dead_letters;
@@ -19,6 +20,7 @@ mod like;
 mod limits;
 mod order;
 mod params;
+mod partials;
 mod prepare;
 mod prune;
 mod run;
@@ -52,8 +54,10 @@ pub use stats::QueryStats;
 use crate::clock::Clock;
 use crate::dead_letters::DeadLetters;
 use crate::error::{Error, Kind, Result};
+use book::Book;
 use guard::TextLimits;
 use limits::Admission;
+use partials::Partials;
 use runtime::QueryRuntime;
 
 /// Where a query gets the table's state from: called once a query.
@@ -68,6 +72,9 @@ pub struct QueryConfig {
     pub threads: usize,
     /// Memory all queries together may hold in operators. The process takes up to about three times as much.
     pub memory_bytes: usize,
+    /// Memory for what is derived from the table and kept to answer sooner: orders, and partial aggregates of files. 0
+    /// keeps nothing.
+    pub derived_bytes: usize,
     /// Bytes all queries together may spill to disk.
     pub spill_bytes: u64,
     /// Where they spill; without it nothing is spilled and large sorts fail instead.
@@ -93,6 +100,7 @@ impl Default for QueryConfig {
             shop: Shop::default(),
             threads,
             memory_bytes: 512 << 20,
+            derived_bytes: 512 << 20,
             spill_bytes: 4 << 30,
             spill_dir: None,
             max_text_bytes: 64 << 10,
@@ -132,6 +140,8 @@ pub struct QueryEngine {
     source: StateSource,
     clock: Arc<dyn Clock>,
     admission: Arc<Admission>,
+    partials: Arc<Partials>,
+    book: Arc<Book>,
     runtime: parking_lot::Mutex<QueryRuntime>,
 }
 
@@ -152,7 +162,9 @@ impl QueryEngine {
         source: StateSource,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let template = Arc::new(session::template(&config, store)?);
+        let partials = Partials::new(config.derived_bytes / 2);
+        let book = Book::new(config.derived_bytes / 2);
+        let template = Arc::new(session::template(&config, store, Arc::clone(&partials))?);
         let runtime = QueryRuntime::new(config.threads)?;
         let admission = Admission::new(config.max_concurrent, config.max_waiting, config.max_wait);
         Ok(Self {
@@ -161,6 +173,8 @@ impl QueryEngine {
             source,
             clock,
             admission: Arc::new(admission),
+            partials,
+            book,
             runtime: parking_lot::Mutex::new(runtime),
         })
     }
@@ -257,6 +271,7 @@ impl QueryEngine {
             id,
             work,
             template: Arc::clone(&self.template),
+            book: Arc::clone(&self.book),
             source,
             now: self.clock.now(),
             limits: TextLimits { max_bytes: self.config.max_text_bytes, max_operators: self.config.max_operators },
@@ -278,6 +293,11 @@ impl QueryEngine {
     /// How many queries run.
     pub fn running(&self) -> usize {
         self.admission.running()
+    }
+
+    /// Partial aggregates kept, and their bytes.
+    pub fn kept(&self) -> (usize, usize) {
+        self.partials.size()
     }
 
     /// Cancels what runs and admits no more.

@@ -21,7 +21,7 @@ use futures::executor::block_on;
 
 use super::events::TableState;
 use super::guard::{self, TextLimits};
-use super::{errors, run};
+use super::{errors, run, views};
 use crate::clock::Micros;
 use crate::error::{Error, Position, Result};
 
@@ -108,7 +108,8 @@ pub(super) fn prepare(
     let analysed = session.analyzer().execute_and_check(plan, &options, |_, _| {});
     let plan = analysed.map_err(errors::from_datafusion)?;
     let values: Vec<_> = params.iter().map(|(name, _, value)| (name.clone(), value.clone())).collect();
-    let tried = optimized(&session, &plan, &values)?;
+    let written_out = views::written_out(plan.clone()).map_err(errors::from_datafusion)?;
+    let tried = optimized(&session, &written_out, &values)?;
     let physical = block_on(run::physical(&mut session, &tried, &state))?;
     let schema = run::unique_names(&physical.schema());
     Ok(Prepared { changes_by_itself: changes_by_itself(&plan)?, schema, plan })

@@ -183,6 +183,14 @@ fn inside(yes: bool) -> Stand {
 }
 
 impl ScanFile {
+    /// The greatest `seq` in it, when its statistics are exact.
+    pub(super) fn last_seq(&self) -> Option<i64> {
+        match &self.statistics.column_statistics.get(index::SEQ)?.max_value {
+            Precision::Exact(ScalarValue::Int64(last)) => *last,
+            _ => None,
+        }
+    }
+
     /// The least and greatest `event_ts` of the file, when its statistics are exact.
     pub(super) fn time_bounds(&self) -> Option<(i64, i64)> {
         let column = self.statistics.column_statistics.get(index::EVENT_TS)?;

@@ -22,11 +22,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::book::{Book, Reader};
 use super::events::{Pinned, TABLE, TableState};
 use super::guard::{self, TextLimits};
 use super::limits::Slot;
 use super::stats::QueryStats;
-use super::{QueryRequest, StateSource, errors, params, prepare, prune, session, stop};
+use super::{QueryRequest, StateSource, errors, params, prepare, prune, session, stop, views};
 use crate::clock::Micros;
 use crate::error::{Error, Kind, Result};
 
@@ -86,6 +87,7 @@ pub(super) struct Job {
     pub(super) id: String,
     pub(super) work: Work,
     pub(super) template: Arc<SessionState>,
+    pub(super) book: Arc<Book>,
     pub(super) source: StateSource,
     pub(super) now: Micros,
     pub(super) limits: TextLimits,
@@ -296,13 +298,38 @@ async fn plan(job: &Job, state: Arc<TableState>) -> Result<(SessionState, Arc<dy
             let logical = session.statement_to_plan(statement).await.map_err(errors::from_datafusion)?;
             let logical = params::bind(logical, &request.params)?;
             let logical = limited(logical, request.limit)?;
+            let logical = with_kept(logical, job, &state, &mut session).await?;
             session.optimize(&logical).map_err(errors::from_datafusion)?
         }
-        Work::Prepared { plan, values } => prepare::optimized(&session, plan, values)?,
+        Work::Prepared { plan, values } => {
+            let plan = with_kept(plan.clone(), job, &state, &mut session).await?;
+            prepare::optimized(&session, &plan, values)?
+        }
     };
     let physical = physical(&mut session, &logical, &state).await?;
     let physical = stop::joins(physical, &job.cancel).map_err(errors::from_datafusion)?;
     Ok((session, physical))
+}
+
+/// Lets the plan read the rows of views that are kept, or writes their texts out.
+async fn with_kept(
+    plan: LogicalPlan,
+    job: &Job,
+    state: &Arc<TableState>,
+    session: &mut SessionState,
+) -> Result<LogicalPlan> {
+    if !views::reads_kept(&plan) {
+        return Ok(plan);
+    }
+    let reader = Reader { template: &job.template, state, now: job.now };
+    // Seldom long, and large.
+    match Box::pin(job.book.at(reader)).await {
+        Some(pages) => {
+            session.config_mut().set_extension(Arc::new(views::Kept(pages)));
+            Ok(plan)
+        }
+        None => views::written_out(plan).map_err(errors::from_datafusion),
+    }
 }
 
 /// A query's own session: what it sees and what is now to it.
@@ -358,6 +385,10 @@ fn rows_to_read(plan: &LogicalPlan, state: &TableState, session: &SessionState) 
             let filters = unnormalize_cols(scan.filters.iter().cloned());
             let files = prune::select(state, session, &filters).map_or(usize::MAX, |selected| selected.rows());
             rows = rows.saturating_add(files).saturating_add(state.buffered_rows());
+        } else if let (LogicalPlan::TableScan(scan), Some(kept)) =
+            (node, session.config().get_extension::<views::Kept>())
+        {
+            rows = rows.saturating_add(kept.0.rows(scan.table_name.table()).max(1));
         } else if node.inputs().is_empty() {
             // Series and values: not known, and cheap to be wrong about.
             rows = rows.saturating_add(1);

@@ -22,6 +22,7 @@ use object_store::ObjectStore;
 use url::Url;
 
 use super::events::EventsTable;
+use super::partials::{AnswerFromPartials, Partials};
 use super::{QueryConfig, commerce, concat, errors, functions, like, order, shortcut, views};
 use crate::error::{Error, Result};
 
@@ -113,13 +114,14 @@ fn session_config(threads: usize) -> SessionConfig {
 }
 
 /// The rules of DataFusion with ours among them: see [`shortcut`], [`order`] and [`like`].
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+fn physical_rules(partials: Arc<Partials>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     // Before partitioning is decided, so that what is read from statistics is not distributed first.
     let at = rules.iter().position(|rule| rule.name() == "EnsureRequirements").unwrap_or(0);
     rules.insert(at, Arc::new(shortcut::AnswerFromStatistics));
+    rules.insert(at + 1, Arc::new(AnswerFromPartials(partials)));
     // After sorts are placed, before limits and filters move through them.
-    rules.insert(at + 2, Arc::new(order::SortIntoUnion));
+    rules.insert(at + 3, Arc::new(order::SortIntoUnion));
     // After sorting is decided, so that scans nobody needs in order may share their work.
     let at = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
     rules.insert(at, Arc::new(order::RelaxUnusedOrder));
@@ -129,7 +131,11 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
 }
 
 /// Builds the template every query's session is cloned from.
-pub(super) fn template(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> Result<SessionState> {
+pub(super) fn template(
+    config: &QueryConfig,
+    store: Arc<dyn ObjectStore>,
+    partials: Arc<Partials>,
+) -> Result<SessionState> {
     let tables = Arc::new(MemorySchemaProvider::new());
     let catalog = MemoryCatalogProvider::new();
     let catalogs = MemoryCatalogProviderList::new();
@@ -157,7 +163,7 @@ pub(super) fn template(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> Res
         .with_aggregate_functions(aggregates)
         .with_window_functions(windows)
         .with_table_function_list(functions::table())
-        .with_physical_optimizer_rules(physical_rules())
+        .with_physical_optimizer_rules(physical_rules(partials))
         .build();
     views::register(&mut session, tables.as_ref())?;
     Ok(session)

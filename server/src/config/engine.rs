@@ -48,6 +48,7 @@ impl Config {
             query.threads = self.query.threads;
         }
         query.memory_bytes = self.query.memory_bytes.as_usize();
+        query.derived_bytes = self.query.derived_bytes.as_usize();
         query.spill_bytes = self.query.spill_bytes.0;
         query.spill_dir = Some(data_dir.join("tmp"));
         query.max_text_bytes = self.query.max_text_bytes.as_usize();
