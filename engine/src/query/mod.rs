@@ -11,10 +11,12 @@
 mod commerce;
 mod concat;
 mod dead_letters;
+mod dialect;
 mod errors;
 mod events;
 mod functions;
 mod guard;
+mod json;
 mod like;
 mod limits;
 mod order;

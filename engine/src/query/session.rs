@@ -22,7 +22,7 @@ use object_store::ObjectStore;
 use url::Url;
 
 use super::events::EventsTable;
-use super::{QueryConfig, commerce, concat, errors, functions, like, order, shortcut, views};
+use super::{QueryConfig, commerce, concat, errors, functions, json, like, order, shortcut, views};
 use crate::error::{Error, Result};
 
 /// The catalog tables stand in.
@@ -157,8 +157,10 @@ pub(super) fn template(config: &QueryConfig, store: Arc<dyn ObjectStore>) -> Res
         .with_aggregate_functions(aggregates)
         .with_window_functions(windows)
         .with_table_function_list(functions::table())
+        .with_analyzer_rules(json::analyzer_rules())
         .with_physical_optimizer_rules(physical_rules())
         .build();
+    json::register(&mut session).map_err(errors::from_datafusion)?;
     views::register(&mut session, tables.as_ref())?;
     Ok(session)
 }

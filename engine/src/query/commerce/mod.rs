@@ -1,7 +1,7 @@
-//! Functions that know shops: funnels, sessions, retention.
+//! Functions that know shops: funnels, sessions, retention; and `approx_top_k`, the only one that estimates.
 //!
-//! Each is exact and gives the same answer for any order of the rows, any split into batches and partitions, and any
-//! spilling: what it keeps of a group is a set of events or of intervals, and two of those unite without loss.
+//! The others are exact and give the same answer for any order of the rows, any split into batches and partitions, and
+//! any spilling: what they keep of a group is a set of events or of intervals, and two of those unite without loss.
 //!
 //! Gaps, steps and windows are constants of the query. They are taken out of the arguments while the query is
 //! simplified ([`constants`]), so that no batch carries them.
@@ -13,6 +13,7 @@ mod grouped;
 mod retention;
 mod sessionize;
 mod sessions;
+mod top_k;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ pub(super) fn aggregates() -> Vec<Arc<AggregateUDF>> {
     all.extend(sessions::functions());
     all.push(retention::function());
     all.push(count_each::function());
+    all.push(top_k::function());
     all.into_iter().map(Arc::new).collect()
 }
 
