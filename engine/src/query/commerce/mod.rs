@@ -9,6 +9,7 @@
 mod constants;
 mod count_each;
 mod funnel;
+mod funnel_count;
 mod grouped;
 mod retention;
 mod sessionize;
@@ -27,6 +28,7 @@ const SECTION: DocSection = DocSection { include: true, label: "Commerce Functio
 /// The aggregate functions.
 pub(super) fn aggregates() -> Vec<Arc<AggregateUDF>> {
     let mut all = funnel::functions();
+    all.push(funnel_count::function());
     all.extend(sessions::functions());
     all.push(retention::function());
     all.push(count_each::function());
