@@ -82,7 +82,7 @@ def difference(left: list[tuple], right: list[tuple], tolerance: float) -> str |
 
 def in_order(query: Query, rows: list[tuple]) -> list[tuple]:
     """Engines place nulls and equal sort keys differently; the comparison does not care."""
-    if "ORDER BY" not in query.sql or query.name in {"conversion_by_source", "country_os"}:
+    if "ORDER BY" not in query.text("tideline") or query.name in {"conversion_by_source", "country_os"}:
         return sorted(rows, key=lambda row: [str(plain(value)) for value in row])
     return rows
 

@@ -38,9 +38,20 @@ pub(super) fn from_datafusion(error: DataFusionError) -> Error {
         Some(mapped) => mapped,
         None => internal("the query failed unexpectedly"),
     };
+    if mapped.kind != Kind::Internal && mapped.message.contains("Union(") {
+        mapped = any_json_value();
+    }
     mapped.position = mapped.position.or(found.position);
     mapped.did_you_mean = mapped.did_you_mean.or(found.suggestion);
     if mapped.kind == Kind::Internal { mapped.with_source(error) } else { mapped }
+}
+
+/// The only unions in a plan are values out of JSON whose type was not said.
+pub(super) fn any_json_value() -> Error {
+    Error::invalid("type_error", "json_get and -> give a JSON value of any type, which cannot be used like this").with_hint(
+        "say which type it has: json_get_str(properties, 'key') or properties->>'key', json_get_int, json_get_float, \
+         json_get_bool, or CAST(properties->'key' AS type)",
+    )
 }
 
 fn internal(message: &str) -> Error {

@@ -363,7 +363,9 @@ mod tests {
             .map(|f| f.name().to_owned())
             .filter(|name| !ALLOWED.contains(&name.as_str()))
             .collect();
-        let expected = ["file_row_index", "input_file_name", "with_metadata"];
+        // The digests come with a feature that another crate turns on: they are there in some builds only.
+        let digests = ["digest", "md5", "sha224", "sha256", "sha384", "sha512"];
+        let expected = [&["file_row_index", "input_file_name", "with_metadata"][..], &digests[..]].concat();
         assert!(left_out.iter().all(|n| expected.contains(&n.as_str())), "look at these: {left_out:?}");
     }
 }

@@ -12,10 +12,10 @@ use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, ObjectName, Query, Select, SetExpr, Statement, Visit, Visitor,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use super::dialect::{TidelineDialect, is_has_key};
 use super::errors;
 use crate::error::{Error, Kind, Position, Result};
 
@@ -50,7 +50,7 @@ pub(super) fn check(sql: &str, limits: TextLimits, tables: &[String]) -> Result<
         )
         .with_hint("bind long lists as parameters of fewer values, or split the query"));
     }
-    let dialect = GenericDialect {};
+    let dialect = TidelineDialect;
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(errors::from_tokenizer)?;
     count(&tokens, limits.max_operators)?;
     let mut statements = DFParserBuilder::new(sql)
@@ -209,6 +209,7 @@ fn is_operator(token: &Token) -> bool {
                 | Keyword::DIV
                 | Keyword::OVER
         ),
+        token if is_has_key(token) => true,
         // These carry or separate values; everything else that is not one of them is an operator of some dialect.
         Token::EOF
         | Token::Number(..)

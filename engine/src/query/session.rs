@@ -23,7 +23,7 @@ use url::Url;
 
 use super::events::EventsTable;
 use super::partials::{AnswerFromPartials, Partials};
-use super::{QueryConfig, commerce, concat, errors, functions, like, order, shortcut, views};
+use super::{QueryConfig, commerce, concat, errors, functions, json, like, order, shortcut, views};
 use crate::error::{Error, Result};
 
 /// The catalog tables stand in.
@@ -163,8 +163,10 @@ pub(super) fn template(
         .with_aggregate_functions(aggregates)
         .with_window_functions(windows)
         .with_table_function_list(functions::table())
+        .with_analyzer_rules(json::analyzer_rules())
         .with_physical_optimizer_rules(physical_rules(partials))
         .build();
+    json::register(&mut session).map_err(errors::from_datafusion)?;
     views::register(&mut session, tables.as_ref())?;
     Ok(session)
 }

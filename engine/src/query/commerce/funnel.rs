@@ -43,7 +43,7 @@ pub(super) fn functions() -> Vec<AggregateUDF> {
 
 /// How the steps must follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Order {
+pub(super) enum Order {
     Time,
     Strict,
     Any,
@@ -51,9 +51,9 @@ enum Order {
 
 /// The constants of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Plan {
+pub(super) struct Plan {
     order: Order,
-    steps: Vec<String>,
+    pub(super) steps: Vec<String>,
     window: Option<Micros>,
 }
 
@@ -71,25 +71,10 @@ impl Funnel {
     }
 
     /// The call with its constants inside.
-    fn planned(order: Order, call: AggregateFunction) -> Result<Option<Self>> {
+    fn planned(order: Order, call: &AggregateFunction) -> Result<Option<Self>> {
         let function = Self::new(order);
-        let [_, _, steps, rest @ ..] = call.params.args.as_slice() else { return Ok(None) };
-        let (Some(steps), Some(window)) = (literal(steps), rest.first().map_or(Some(None), |w| literal(w).map(Some)))
-        else {
-            return Ok(None);
-        };
-        let steps = texts(function.name(), steps)?;
-        if steps.is_empty() || steps.len() > MAX_STEPS {
-            return plan_err!("{} takes 1 to {MAX_STEPS} steps, not {}", function.name(), steps.len());
-        }
-        if let Some(twice) = steps.iter().enumerate().find(|(i, step)| steps[..*i].contains(step)) {
-            return plan_err!("{} has the step {} twice: each must be another event", function.name(), twice.1);
-        }
-        let window = match window {
-            Some(window) => span(function.name(), window)?,
-            None => None,
-        };
-        Ok(Some(Self { plan: Some(Arc::new(Plan { order, steps, window })), ..function }))
+        let plan = plan(function.name(), order, call.params.args.get(2..).unwrap_or_default())?;
+        Ok(plan.map(|plan| Self { plan: Some(Arc::new(plan)), ..function }))
     }
 
     fn groups(&self) -> Result<Funnels> {
@@ -98,6 +83,38 @@ impl Funnel {
             None => Err(not_constant(self.name(), "steps and window")),
         }
     }
+}
+
+/// The constants `[steps]` or `[steps, window]` of a call; `None` while they are not known to be constants.
+pub(super) fn plan(function: &str, order: Order, constants: &[Expr]) -> Result<Option<Plan>> {
+    let [steps, rest @ ..] = constants else { return Ok(None) };
+    let (Some(steps), Some(window)) = (literal(steps), rest.first().map_or(Some(None), |w| literal(w).map(Some)))
+    else {
+        return Ok(None);
+    };
+    let steps = texts(function, steps)?;
+    if steps.is_empty() || steps.len() > MAX_STEPS {
+        return plan_err!("{function} takes 1 to {MAX_STEPS} steps, not {}", steps.len());
+    }
+    if let Some(twice) = steps.iter().enumerate().find(|(i, step)| steps[..*i].contains(step)) {
+        return plan_err!("{function} has the step {} twice: each must be another event", twice.1);
+    }
+    let window = match window {
+        Some(window) => span(function, window)?,
+        None => None,
+    };
+    Ok(Some(Plan { order, steps, window }))
+}
+
+/// The types `steps` and `window` are wanted in.
+pub(super) fn wanted_constants(function: &str, steps: &DataType, window: &[DataType]) -> Result<Vec<DataType>> {
+    let steps = match steps {
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => steps.clone(),
+        other => {
+            return plan_err!("{function} takes its steps as a list like ['product_view', 'purchase'], not {other}");
+        }
+    };
+    std::iter::once(Ok(steps)).chain(window.iter().map(|window| span_type(function, window))).collect()
 }
 
 fn times_field() -> FieldRef {
@@ -133,18 +150,7 @@ impl AggregateUDFImpl for Funnel {
         match (given, &self.plan) {
             ([_, _], Some(_)) => {}
             ([_, _, steps, rest @ ..], None) if rest.len() < 2 => {
-                wanted.push(match steps {
-                    DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => steps.clone(),
-                    other => {
-                        return plan_err!(
-                            "{} takes its steps as a list like ['product_view', 'purchase'], not {other}",
-                            self.name()
-                        );
-                    }
-                });
-                for window in rest {
-                    wanted.push(span_type(self.name(), window)?);
-                }
+                wanted.extend(wanted_constants(self.name(), steps, rest)?);
             }
             _ => return plan_err!("{0} takes {0}(ts, event_type, steps, window)", self.name()),
         }
@@ -161,7 +167,7 @@ impl AggregateUDFImpl for Funnel {
         }
         let order = self.order;
         Some(Box::new(move |call, _| {
-            Ok(match Self::planned(order, call.clone())? {
+            Ok(match Self::planned(order, &call)? {
                 Some(planned) => fixed(call, 2, planned),
                 None => Expr::AggregateFunction(call),
             })
@@ -223,7 +229,7 @@ static DOCUMENTATION: LazyLock<[Documentation; 3]> = LazyLock::new(|| {
 
 /// Which step a text is.
 #[derive(Debug, Clone)]
-struct Matcher {
+pub(super) struct Matcher {
     /// Length and first four bytes of each step, as a view's lower half holds them.
     heads: Vec<u64>,
     steps: Vec<String>,
@@ -239,12 +245,12 @@ fn head(text: &str) -> u64 {
 }
 
 impl Matcher {
-    fn new(steps: &[String]) -> Self {
-        Self { heads: steps.iter().map(|step| head(step)).collect(), steps: steps.to_vec() }
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self { heads: plan.steps.iter().map(|step| head(step)).collect(), steps: plan.steps.clone() }
     }
 
     #[inline]
-    fn step(&self, texts: &StringViewArray, row: usize) -> Option<usize> {
+    pub(super) fn step(&self, texts: &StringViewArray, row: usize) -> Option<usize> {
         #[allow(clippy::cast_possible_truncation)]
         let low = texts.views()[row] as u64;
         let mut from = 0;
@@ -275,7 +281,7 @@ impl fmt::Debug for Funnels {
 
 /// Time and step as one number that sorts by time, then step.
 #[inline]
-fn pack(time: Micros, step: usize) -> Result<i64> {
+pub(super) fn pack(time: Micros, step: usize) -> Result<i64> {
     let packed = time << STEP_BITS;
     if packed >> STEP_BITS != time {
         return exec_err!("a funnel cannot hold a time thousands of years away");
@@ -289,7 +295,7 @@ fn unpack(packed: i64) -> (Micros, usize) {
 
 impl Funnels {
     fn new(plan: Arc<Plan>) -> Self {
-        Self { matcher: Matcher::new(&plan.steps), plan, events: Pairs::default(), count: 0 }
+        Self { matcher: Matcher::new(&plan), plan, events: Pairs::default(), count: 0 }
     }
 
     /// Hands over each event of a step, by its row.
@@ -427,7 +433,7 @@ impl Answer {
 }
 
 /// Finds the best chain of one group after another.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     plan: &'a Plan,
     steps: usize,
     /// `chains[from * steps + step]`: when the chain that begins at step `from` reaches `step`; in strict and any
@@ -442,7 +448,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(plan: &'a Plan) -> Self {
+    pub(super) fn new(plan: &'a Plan) -> Self {
         let steps = plan.steps.len();
         Self {
             plan,
@@ -452,6 +458,19 @@ impl<'a> Walk<'a> {
             level: 0,
             length: 0,
             best: vec![None; steps],
+        }
+    }
+
+    /// How far the best chain through events sorted ascending comes.
+    pub(super) fn level_of(&mut self, events: &[i64]) -> u8 {
+        // Without its first step no chain begins, and alone it is one.
+        match (self.plan.order, events) {
+            (Order::Time, [one]) => u8::from(unpack(*one).1 == 0),
+            (Order::Time, all) if all.iter().all(|event| unpack(*event).1 != 0) => 0,
+            _ => {
+                self.best(events);
+                u8::try_from(self.level).unwrap_or(u8::MAX)
+            }
         }
     }
 
@@ -537,4 +556,16 @@ impl<'a> Walk<'a> {
             }
         }
     }
+}
+
+#[cfg(test)]
+impl Plan {
+    pub(super) fn of(order: Order, steps: &[&str], window: Option<Micros>) -> Self {
+        Self { order, steps: steps.iter().map(|step| (*step).to_owned()).collect(), window }
+    }
+}
+
+#[cfg(test)]
+pub(super) fn accumulator(plan: Arc<Plan>) -> impl GroupsAccumulator {
+    Funnels::new(plan)
 }

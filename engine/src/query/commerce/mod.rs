@@ -1,7 +1,7 @@
-//! Functions that know shops: funnels, sessions, retention.
+//! Functions that know shops: funnels, sessions, retention; and `approx_top_k`, the only one that estimates.
 //!
-//! Each is exact and gives the same answer for any order of the rows, any split into batches and partitions, and any
-//! spilling: what it keeps of a group is a set of events or of intervals, and two of those unite without loss.
+//! The others are exact and give the same answer for any order of the rows, any split into batches and partitions, and
+//! any spilling: what they keep of a group is a set of events or of intervals, and two of those unite without loss.
 //!
 //! Gaps, steps and windows are constants of the query. They are taken out of the arguments while the query is
 //! simplified ([`constants`]), so that no batch carries them.
@@ -9,10 +9,12 @@
 mod constants;
 mod count_each;
 mod funnel;
+mod funnel_count;
 mod grouped;
 mod retention;
 mod sessionize;
 mod sessions;
+mod top_k;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +28,11 @@ const SECTION: DocSection = DocSection { include: true, label: "Commerce Functio
 /// The aggregate functions.
 pub(super) fn aggregates() -> Vec<Arc<AggregateUDF>> {
     let mut all = funnel::functions();
+    all.push(funnel_count::function());
     all.extend(sessions::functions());
     all.push(retention::function());
     all.push(count_each::function());
+    all.push(top_k::function());
     all.into_iter().map(Arc::new).collect()
 }
 

@@ -258,3 +258,39 @@ async fn overlapping_files_stay_in_order() {
     backwards.reverse();
     assert_eq!(oldest.lines().collect::<Vec<_>>(), backwards[..700]);
 }
+
+#[tokio::test]
+async fn funnels_are_counted_with_and_without_a_group_for_each_session() {
+    let mut fixture = Fixture::three_days().await;
+    let engine = fixture.engine();
+    let steps = "event_ts, event_type, ['page_view', 'purchase'], INTERVAL '25 seconds'";
+    let reached = |n: usize| format!("count(*) FILTER (WHERE f['level'] >= {n})");
+    for (columns, by) in [("", ""), ("country, ", " GROUP BY country ORDER BY country")] {
+        let counted = format!("SELECT {columns}funnel_count(session_id, {steps}) AS n FROM events{by}");
+        let grouped = format!(
+            "SELECT {columns}[{}, {}] AS n FROM \
+             (SELECT {columns}funnel({steps}) AS f FROM events GROUP BY {columns}session_id){by}",
+            reached(1),
+            reached(2)
+        );
+        let answer = sql(&engine, &counted).await.unwrap();
+        assert_eq!(answer, sql(&engine, &grouped).await.unwrap(), "{counted}");
+        assert!(!answer.contains("[0"), "{answer}");
+    }
+    for wrong in [
+        "funnel_count(session_id, event_ts)",
+        "funnel_count(session_id, event_ts, event_type, [])",
+        "funnel_count(session_id, event_ts, event_type, ['a', 'a'])",
+        "funnel_count(session_id, event_ts, event_type, [page])",
+        "funnel_count(session_id, event_ts, event_type, 'a')",
+        "funnel_count(session_id, event_ts, event_type, ['a'], INTERVAL '1 month')",
+        "funnel_count(DISTINCT session_id, event_ts, event_type, ['a'])",
+    ] {
+        let error = sql(&engine, &format!("SELECT {wrong} FROM events")).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Invalid, "{wrong}: {error:?}");
+    }
+    fixture.config.memory_bytes = 128 << 10;
+    let counted = format!("SELECT funnel_count(event_id, {steps}) AS n FROM events");
+    let error = sql(&fixture.engine(), &counted).await.unwrap_err();
+    assert_eq!(error.code, "memory_limit", "{error:?}");
+}

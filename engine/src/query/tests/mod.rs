@@ -1,6 +1,7 @@
 //! The query engine over real Parquet files in a store and batches in memory.
 
 mod answers;
+mod json;
 mod lifecycle;
 mod plans;
 mod refusals;
