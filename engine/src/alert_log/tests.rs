@@ -1,0 +1,1 @@
+//! The log: what it keeps, over restarts and losses of power, and within its limits.

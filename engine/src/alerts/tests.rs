@@ -1,0 +1,1 @@
+//! The judge: a table of what happens, and what holds whatever happens.
