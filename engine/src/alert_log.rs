@@ -96,9 +96,10 @@ pub struct Alert {
     #[serde(with = "time")]
     pub opened_at: Micros,
     /// When it closed.
-    #[serde(with = "time_option")]
+    #[serde(default, with = "time_option", skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Micros>,
     /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_because: Option<Closed>,
 }
 

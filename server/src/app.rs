@@ -14,7 +14,7 @@ use crate::auth::Auth;
 use crate::auth::keys::KeyStore;
 use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
-use crate::http::{self, admin, analytics, cors, dead_letters, ingest, keys, live, metrics, ops, session, sql};
+use crate::http::{self, admin, alerts, analytics, cors, dead_letters, ingest, keys, live, metrics, ops, session, sql};
 use crate::rate_limit::RateLimiter;
 use crate::realtime::RealTime;
 use crate::realtime::live::Live;
@@ -89,6 +89,7 @@ fn declared(state: AppState) -> Routes {
         .delete("/queries/{id}", Needs(Read), sql::cancel)
         .get("/analytics", Needs(Read), analytics::list)
         .get("/analytics/{*name}", Needs(Read), analytics::metric)
+        .get("/alerts", Needs(Read), alerts::list)
         .get("/health", Public, ops::health)
         .get("/health/live", Public, ops::live)
         .get("/health/ready", Public, ops::ready)

@@ -194,8 +194,9 @@ pub(super) fn rule(comments: &Comments, raw: Spanned<RawRule>) -> Result<Rule> {
     let place = comments.position(&raw.span());
     let raw = raw.into_inner();
     let condition = |text: &Spanned<String>| {
-        Condition::parse(text.get_ref())
-            .ok_or_else(|| comments.wrong(&text.span(), "a condition is written like \"< 1\": <, <=, > or >=, and a number"))
+        Condition::parse(text.get_ref()).ok_or_else(|| {
+            comments.wrong(&text.span(), "a condition is written like \"< 1\": <, <=, > or >=, and a number")
+        })
     };
     let open = condition(&raw.open)?;
     let close = raw.close.as_ref().map_or(Ok(open.opposite()), condition)?;
@@ -246,6 +247,26 @@ pub(super) fn rule(comments: &Comments, raw: Spanned<RawRule>) -> Result<Rule> {
 }
 
 impl Rule {
+    /// One for tests of what is done with rules.
+    #[cfg(test)]
+    pub(crate) fn of(open: &str, close: &str, hold: Duration, keep: Duration, lapse: Duration) -> Self {
+        let condition = |text| Condition::parse(text).unwrap();
+        Self {
+            value: "n".to_owned(),
+            key: None,
+            open: condition(open),
+            close: condition(close),
+            hold,
+            keep,
+            every: EVERY,
+            lapse,
+            severity: Severity::default(),
+            message: Vec::new(),
+            columns: Vec::new(),
+            place: Position { line: 1, column: 1 },
+        }
+    }
+
     /// Checks it against the columns of its query, and that the query can be asked without being told anything.
     pub(super) fn check(&self, schema: &Schema, params: &[Param]) -> Result<()> {
         let names = || schema.fields().iter().map(|field| field.name().as_str());
@@ -296,7 +317,8 @@ mod tests {
 
     #[test]
     fn conditions_are_read_written_and_compared() {
-        for (text, holds, fails) in [("< 1", 0.9, 1.0), ("<=1", 1.0, 1.1), ("> -4.5", -4.0, -4.5), (">= 0", 0.0, -0.1)] {
+        for (text, holds, fails) in [("< 1", 0.9, 1.0), ("<=1", 1.0, 1.1), ("> -4.5", -4.0, -4.5), (">= 0", 0.0, -0.1)]
+        {
             let condition = Condition::parse(text).unwrap();
             assert!(condition.holds(holds) && !condition.holds(fails), "{text}");
             assert!(!condition.holds(f64::NAN), "{text}");
@@ -314,12 +336,10 @@ mod tests {
     #[test]
     fn messages_are_text_and_columns() {
         let text = |t: &str| Part::Text(t.to_owned());
-        assert_eq!(parts("{a} of { b }."), Some(vec![
-            Part::Column("a".to_owned()),
-            text(" of "),
-            Part::Column("b".to_owned()),
-            text("."),
-        ]));
+        assert_eq!(
+            parts("{a} of { b }."),
+            Some(vec![Part::Column("a".to_owned()), text(" of "), Part::Column("b".to_owned()), text("."),])
+        );
         assert_eq!(parts("a } b"), None);
         assert_eq!(parts("a { b"), None);
     }

@@ -19,13 +19,14 @@ const FILE_VARIABLE: &str = "TIDELINE_CONFIG";
 /// The key the commands show a server; not a setting.
 pub const KEY_VARIABLE: &str = "TIDELINE_KEY";
 /// Variables with our prefix that belong to the test suite, which starts servers in its own environment.
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 7] = [
     "TIDELINE_FIXTURES",
     "TIDELINE_REQUIRE_FIXTURES",
     "TIDELINE_CRASH_CYCLES",
     "TIDELINE_CRASH_SEED",
     "TIDELINE_TEST_LISTENERS",
     "TIDELINE_TEST_TICKS",
+    "TIDELINE_ALERT_DAYS",
 ];
 
 /// The key in the environment, for commands that talk to a server.
