@@ -14,7 +14,7 @@
 -- value = "percent"
 -- open = "> 5"
 -- close = "< 2"
--- every = "30s"
+-- every = "1m"
 -- message = "{percent} % of events are not accepted: {rejected} of {received} in five minutes"
 SELECT rejected, accepted + rejected AS received,
        CASE WHEN accepted + rejected >= 50 THEN 100.0 * rejected / (accepted + rejected) END AS percent

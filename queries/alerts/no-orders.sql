@@ -14,7 +14,7 @@
 --
 -- [alert]
 -- value = "missed"
--- open = ">= 16"
+-- open = ">= 20"
 -- close = "< 4"
 -- every = "30s"
 -- lapse = "12h"

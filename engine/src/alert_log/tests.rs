@@ -74,7 +74,8 @@ fn notices_are_written_with_their_alert_and_come_in_order() {
     let log = open(&disk);
     let alert = log.raise(opening("r", None), NOW).unwrap();
     log.close("r", None, Closed::Recovered, NOW + HOUR).unwrap();
-    let log = open(&disk.power_loss());
+    let disk = disk.power_loss();
+    let log = open(&disk);
     let first = log.next_notice("a").unwrap();
     assert_eq!((first.id.as_str(), first.event), (format!("{}.opened", alert.id).as_str(), NoticeEvent::Opened));
     let body: serde_json::Value = serde_json::from_str(&first.body).unwrap();
@@ -86,7 +87,8 @@ fn notices_are_written_with_their_alert_and_come_in_order() {
     log.sent(&log.next_notice("b").unwrap()).unwrap();
     assert_eq!(log.next_notice("b").unwrap().event, NoticeEvent::Closed);
     log.not_sent(&first, "503", Some(NOW + 5_000)).unwrap();
-    let log = open(&disk.power_loss());
+    let disk = disk.power_loss();
+    let log = open(&disk);
     let again = log.next_notice("a").unwrap();
     assert_eq!((&again.id, again.attempts, again.next_at, &again.body), (&first.id, 1, NOW + 5_000, &first.body));
     log.not_sent(&again, "503", None).unwrap();

@@ -59,7 +59,12 @@ fn an_alert_is_in_every_place_where_somebody_looks() {
     assert_eq!(listed["rules"].as_array().unwrap().iter().find(failed), None);
     assert_eq!(tick()["alerts"], serde_json::json!([alert]), "the stream shows the same");
     let sql = "SELECT rule, key, status, severity, value, closed_at IS NULL AS o FROM alerts";
-    assert_eq!(app.sql(sql).json()["data"], serde_json::json!([["own/many", "mug", "open", "info", 2.0, true]]));
+    assert_eq!(
+        app.sql(sql).json()["data"],
+        serde_json::json!([{
+            "rule": "own/many", "key": "mug", "status": "open", "severity": "info", "value": 2.0, "o": true,
+        }])
+    );
     assert_eq!(app.get("/alerts?status=closed").json()["alerts"], serde_json::json!([]));
 
     // The rule is described with the metric it is.

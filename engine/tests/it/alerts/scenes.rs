@@ -17,7 +17,7 @@ pub fn events(name: &str, now: Micros) -> String {
 
 /// Every three seconds somebody comes, ten seconds later begins a checkout and, three times out of four, pays after thirty
 /// more; the day before, one week before and two weeks before too. For ten minutes nobody can pay. All of it is sent at
-/// `now`, and with it a thousand events that nobody can accept.
+/// `now`, and with it two thousand events that nobody can accept.
 fn stalled(now: Micros) -> String {
     let mut out = String::new();
     let spans = [
@@ -53,7 +53,7 @@ fn stalled(now: Micros) -> String {
             (begin, visit) = (begin + 3 * SECOND, visit + 1);
         }
     }
-    for n in 0..1_000 {
+    for n in 0..2_000 {
         let _ = writeln!(out, r#"{{"event_id":"bad-{n}","event_type":"page_view"}}"#);
     }
     out
