@@ -12,6 +12,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 
+use crate::alert_log::AlertLog;
+use crate::alerts::{Alerts, AlertsConfig};
 use crate::buffer::Sealed;
 use crate::clock::{Clock, Micros};
 use crate::dead_letters::{DeadLetter, DeadLetters, LetterStatus};
@@ -66,6 +68,8 @@ pub struct EngineConfig {
     pub hot: HotConfig,
     /// Fixed metrics.
     pub metrics: MetricsConfig,
+    /// Alerts.
+    pub alerts: AlertsConfig,
     /// Memory for event ids, in bytes.
     pub dedup_bytes: usize,
     /// Room for dead letters on disk, in bytes.
@@ -94,6 +98,7 @@ impl EngineConfig {
             maintain: MaintainConfig::default(),
             hot: HotConfig::default(),
             metrics: MetricsConfig::default(),
+            alerts: AlertsConfig::default(),
             dedup_bytes: 512 << 20,
             dead_letter_bytes: 1 << 30,
             dead_letter_days: Some(30),
@@ -285,6 +290,7 @@ pub struct Engine {
     lake: Arc<Lake>,
     query: Arc<QueryEngine>,
     metrics: Metrics,
+    alerts: Alerts,
     /// Why the process has to stop, when it is not the log that says so.
     fatal: watch::Sender<Option<String>>,
     inflight: Arc<Semaphore>,
@@ -311,6 +317,8 @@ impl Engine {
         let lake = Arc::new(lake.await?);
         let at = lake.current();
         let (wal, buffer, last) = open::recover_log(&fs, &config, at.covered)?;
+        let AlertsConfig { limits, targets, .. } = config.alerts.clone();
+        let alert_log = Arc::new(AlertLog::open(Arc::clone(&fs), &config.data_dir, limits, targets)?);
         let dead_letters = DeadLetters::open(fs, &config.data_dir.join("dead_letters"), config.dead_letter_bytes)?;
         let dead_letters = Arc::new(dead_letters);
         let published = Arc::new(Published::new(at, buffer));
@@ -322,15 +330,17 @@ impl Engine {
         let (current, versioned, name) = (Arc::clone(&states), states, node.clone());
         let source = Arc::new(move || current.current());
         let query = QueryEngine::new(config.query.clone(), Arc::clone(&store) as _, source, Arc::clone(&clock))?
-            .with_dead_letters(Arc::clone(&dead_letters))?;
+            .with_dead_letters(Arc::clone(&dead_letters))?
+            .with_alerts(Arc::clone(&alert_log))?;
         let query = Arc::new(query);
-        let letters = Arc::clone(&dead_letters);
+        let (letters, alerts) = (Arc::clone(&dead_letters), Arc::clone(&alert_log));
         let source = Arc::new(move || {
             let (version, state) = versioned.versioned(&name)?;
-            // The other table metrics may read.
-            Ok((format!("{version} {} {}", letters.count(), letters.bytes()), state))
+            // The other tables metrics may read.
+            Ok((format!("{version} {} {} {}", letters.count(), letters.bytes(), alerts.revision()), state))
         });
         let metrics = Metrics::new(config.metrics.clone(), Arc::clone(&query), Arc::clone(&clock), source);
+        let alerts = Alerts::new(config.alerts.clone(), alert_log, Arc::clone(&clock));
         let engine = Arc::new(Self {
             inflight: Arc::new(Semaphore::new(config.inflight_bytes)),
             decoding: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from))),
@@ -348,6 +358,7 @@ impl Engine {
             lake,
             query,
             metrics,
+            alerts,
             fatal: watch::Sender::new(None),
             flushing: tokio::sync::Mutex::new(()),
             flush_state: watch::Sender::new(maintain::FlushState::default()),
@@ -431,6 +442,16 @@ impl Engine {
     /// The fixed metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Alerts: the rules' state and the log.
+    pub fn alerts(&self) -> &Alerts {
+        &self.alerts
+    }
+
+    /// Judges the rules that are due at this moment of the clock; the background does it where settings say so.
+    pub async fn judge_alerts(&self) {
+        self.alerts.judge(&self.metrics).await;
     }
 
     /// The clock the engine was given.

@@ -15,7 +15,8 @@ use crate::auth::keys::KeyStore;
 use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
 use crate::http::{
-    self, admin, analytics, cors, dead_letters, docs, export, ingest, keys, live, metrics, ops, page, session, sql,
+    self, admin, alerts, analytics, cors, dead_letters, docs, export, ingest, keys, live, metrics, ops, page, session,
+    sql,
 };
 use crate::rate_limit::RateLimiter;
 use crate::realtime::RealTime;
@@ -102,6 +103,7 @@ fn declared(state: AppState) -> Routes {
         .get("/analytics/{*name}", Needs(Read), analytics::metric)
         .get("/export/events", Needs(Read), export::events)
         .get("/export/kpis", Needs(Read), export::kpis)
+        .get("/alerts", Needs(Read), alerts::list)
         .get("/health", Public, ops::health)
         .get("/health/live", Public, ops::live)
         .get("/health/ready", Public, ops::ready)

@@ -10,6 +10,7 @@ pub mod load;
 pub mod net;
 pub mod show;
 pub mod units;
+pub mod webhook;
 mod validate;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use load::{Layers, Loaded, Origin};
 pub use net::Net;
 pub use units::{ByteSize, List, Period, Secret};
+pub use webhook::WebhookUrl;
 
 /// What is known about a setting besides its value.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +61,7 @@ macro_rules! kinds {
 kinds! {
     bool => "true/false", u32 => "number", usize => "number", String => "text", PathBuf => "path",
     ByteSize => "size", Period => "time", Secret => "secret", LogFormat => "text/json",
-    List<String> => "list", List<Net> => "addresses",
+    List<String> => "list", List<Net> => "addresses", List<WebhookUrl> => "secret",
 }
 
 /// Declares one table of settings: the struct, its defaults, and the documentation from the very same lines.
@@ -120,6 +122,7 @@ settings! {
         ..hot: Hot,
         ..query: Query,
         ..metrics: Metrics,
+        ..alerts: Alerts,
         ..dead_letters: DeadLetters,
         ..shop: Shop,
         ..live: Live,
@@ -309,6 +312,36 @@ settings! {
         cache_bytes: ByteSize = ByteSize::mib(64),
         /// Largest answer of a metric.
         answer_bytes: ByteSize = ByteSize::mib(64),
+    }
+}
+
+settings! {
+    /// Alerts: metrics that are judged again and again, and who is told.
+    "alerts" Alerts {
+        /// Whether rules are judged: built-in ones, and those in `metrics.dir`.
+        enabled: bool = true,
+        /// How long after the start nothing is judged, so that what clients kept while the server was away comes first.
+        warm_up: Period = Period::secs(60),
+        /// Alerts kept, open and closed; beyond it the oldest closed ones are dropped, which is counted.
+        max_kept: usize = 1_000,
+        /// Alerts open at once; further ones do not open, which is logged.
+        max_open: usize = 100,
+        /// Rows of a rule that are judged; a rule with more is not judged, which is logged.
+        max_rows: usize = 1_000,
+        /// Addresses that are sent a POST when an alert opens and when it closes, like `https://hooks.example/shop`.
+        webhooks: List<WebhookUrl> = List::default(),
+        /// What these are signed with (HMAC-SHA256), at least 16 characters.
+        webhook_secret: Secret = Secret::default(),
+        /// How long a receiver may take to answer.
+        webhook_timeout: Period = Period::secs(10),
+        /// How often a notice is tried before it is given up, and kept as such.
+        webhook_attempts: u32 = 12,
+        /// How long after the first failed try comes the next; it doubles with each, and varies by up to a half.
+        webhook_retry: Period = Period::secs(1),
+        /// The longest time between two tries.
+        webhook_max_retry: Period = Period::secs(600),
+        /// Notices kept, waiting and given up; beyond it those given up are dropped first, which is counted.
+        max_notices: usize = 1_000,
     }
 }
 

@@ -8,6 +8,8 @@ pub mod traffic;
 pub mod auth;
 pub mod rate_limit;
 pub mod realtime;
+pub mod alerts;
+pub mod webhooks;
 pub mod http;
 pub mod letters;
 pub mod export;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::alerts::AlertsConfig;
 use crate::error::{Error, Result};
 use crate::event::day_of;
 use crate::flush::{Pressure, is_due, pace};
@@ -123,6 +124,26 @@ impl Engine {
                     if tidied.elapsed() >= tidy_every {
                         tidied = Instant::now();
                         engine.tidy().await;
+                    }
+                }
+            });
+        }
+        if self.config.alerts.enabled {
+            let weak = Arc::downgrade(self);
+            let stop = self.stop.clone();
+            let AlertsConfig { look_every, warm_up, .. } = self.config.alerts;
+            runtime.spawn(async move {
+                let mut pause = warm_up;
+                loop {
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = stop.cancelled() => return,
+                    }
+                    pause = look_every;
+                    let Some(engine) = weak.upgrade() else { return };
+                    tokio::select! {
+                        () = engine.judge_alerts() => {}
+                        () = stop.cancelled() => return,
                     }
                 }
             });

@@ -13,6 +13,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use super::embedded::{FILES, NOT_METRICS};
 use super::header::{self, Chart, Header};
 use super::params::{Moment, Param};
+use super::rule::Rule;
 use crate::error::{Error, Kind, Position, Result};
 use crate::query::encode::type_name;
 use crate::query::{Prepared, QueryEngine, nearest, views_text};
@@ -125,7 +126,7 @@ pub struct Metric {
 }
 
 /// A metric as `GET /analytics` describes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Description<'a> {
     name: &'a str,
     path: String,
@@ -137,6 +138,8 @@ pub struct Description<'a> {
     columns: Vec<Column>,
     chart: Option<Chart>,
     cache_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert: Option<&'a Rule>,
     version: &'a str,
     origin: Origin,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,6 +180,7 @@ impl Metric {
             columns: self.columns(),
             chart: self.header.chart,
             cache_seconds: self.header.cache.as_secs(),
+            alert: self.header.alert.as_ref(),
             version: &self.version,
             origin: self.origin,
             warning: self.warning.as_deref(),
@@ -342,6 +346,9 @@ async fn compile(query: &QueryEngine, file: &File, version: String, moment: &Mom
         let mut error = Error::invalid("invalid_header", format!("there is no column {column} to have a unit"));
         error.did_you_mean = nearest(column, columns.iter().copied());
         return Err(wrong(error.with_position(*place)));
+    }
+    if let Some(rule) = &header.alert {
+        rule.check(prepared.schema(), &header.params).map_err(wrong)?;
     }
     let (name, sql, origin) = (file.name.clone(), header::body(text).to_owned(), file.origin);
     Ok(Metric { name, header, sql, origin, version, warning: None, prepared })

@@ -8,6 +8,12 @@ macro_rules! files {
 
 /// Name and text of every metric.
 pub const FILES: &[(&str, &str)] = files![
+    "alerts/anomalies",
+    "alerts/checkout-stalled",
+    "alerts/conversion-drop",
+    "alerts/error-rate",
+    "alerts/lag",
+    "alerts/no-orders",
     "carts/abandonment",
     "checkout/completion",
     "conversion/daily",

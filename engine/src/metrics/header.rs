@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::params::{END, Kind, Moment, Param, START, Value};
+use super::rule::{self, RawRule, Rule};
 use crate::error::{Error, Position, Result};
 use crate::query::nearest;
 
@@ -35,7 +36,7 @@ pub enum Chart {
 }
 
 /// What a header says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     /// One line.
     pub summary: String,
@@ -51,6 +52,8 @@ pub struct Header {
     pub units: BTreeMap<String, String>,
     /// Its parameters, in the order of the file.
     pub params: Vec<Param>,
+    /// When its rows are alerts, where they ever are.
+    pub alert: Option<Rule>,
     /// Where names stand, for what is found wrong later.
     pub(super) places: Places,
 }
@@ -79,6 +82,7 @@ struct RawHeader {
     units: BTreeMap<Spanned<String>, String>,
     #[serde(default)]
     params: BTreeMap<Spanned<String>, RawParam>,
+    alert: Option<Spanned<RawRule>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,7 +103,7 @@ struct RawParam {
 }
 
 /// The comment lines as one TOML text, and the way back from its offsets to places in the file.
-struct Comments {
+pub(super) struct Comments {
     toml: String,
     /// Characters taken off the beginning of each line.
     taken: Vec<u64>,
@@ -118,7 +122,7 @@ impl Comments {
         Self { toml, taken }
     }
 
-    fn position(&self, span: &Range<usize>) -> Position {
+    pub(super) fn position(&self, span: &Range<usize>) -> Position {
         let mut start = span.start.min(self.toml.len());
         while !self.toml.is_char_boundary(start) {
             start -= 1;
@@ -130,7 +134,7 @@ impl Comments {
         Position { line: line as u64 + 1, column: column + taken + 1 }
     }
 
-    fn wrong(&self, span: &Range<usize>, what: impl Into<String>) -> Error {
+    pub(super) fn wrong(&self, span: &Range<usize>, what: impl Into<String>) -> Error {
         Error::invalid("invalid_header", what).with_position(self.position(span))
     }
 }
@@ -180,6 +184,7 @@ pub fn parse(text: &str, moment: &Moment<'_>) -> Result<Header> {
         description: raw.description.trim().to_owned(),
         chart: raw.chart,
         units: raw.units.into_iter().map(|(column, unit)| (column.into_inner(), unit)).collect(),
+        alert: raw.alert.map(|alert| rule::rule(&comments, alert)).transpose()?,
         params,
         places,
     })
@@ -350,6 +355,31 @@ SELECT 1 -- not the header
             ("-- summary = \"s\"\n-- [params.a]\n-- type = \"dat\"\nSELECT $a", 3, 11, "`dat` is not a type"),
             ("-- summary = \"s\"\n-- [params.a]\n-- type = \"date\"\n-- default = \"x\"\nSELECT $a", 2, 12, "default"),
             ("-- summary = \"s\"\n-- [params.format]\n-- type = \"date\"\nSELECT 1", 2, 12, "taken"),
+            (
+                "-- summary = \"s\"\n-- [alert]\n-- value = \"n\"\n-- open = \"1\"\n-- message = \"m\"\nSELECT 1",
+                4,
+                11,
+                "condition",
+            ),
+            (
+                "-- summary = \"s\"\n-- [alert]\n-- value = \"n\"\n-- open = \"< 1\"\n-- close = \"< 2\"\n-- message = \"m\"\nSELECT 1",
+                5,
+                12,
+                "at once",
+            ),
+            (
+                "-- summary = \"s\"\n-- [alert]\n-- value = \"n\"\n-- open = \"< 1\"\n-- for = \"2\"\n-- message = \"m\"\nSELECT 1",
+                5,
+                10,
+                "a time from",
+            ),
+            (
+                "-- summary = \"s\"\n-- [alert]\n-- value = \"n\"\n-- open = \"< 1\"\n-- message = \"{n\"\nSELECT 1",
+                5,
+                14,
+                "braces",
+            ),
+            ("-- summary = \"s\"\n-- [alert]\n-- value = \"n\"\n-- severity = \"bad\"\nSELECT 1", 4, 15, "bad"),
             ("-- summary = \"ä\"\n-- [params.ä]\n-- type = \"date\"\nSELECT 1", 2, 11, "table header"),
         ] {
             let (l, c, message) = place(text);

@@ -13,6 +13,7 @@ mod catalogue;
 mod embedded;
 mod header;
 mod params;
+mod rule;
 
 use std::hash::Hasher;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,9 @@ pub use cache::CacheStats;
 pub use catalogue::{Catalogue, Column, Description, File, Metric, Origin, PERIOD, PREFIX, Problem};
 pub use header::{Chart, Header, RESERVED};
 pub use params::{Kind, Moment, Param, Resolved, Value, resolve};
+pub use rule::{Condition, Part, Rule};
 
+use crate::alert_log::{AlertLimits, AlertLog};
 use crate::clock::{Clock, Micros};
 use crate::dead_letters::DeadLetters;
 use crate::error::{Error, Result};
@@ -272,7 +275,8 @@ pub async fn check(
     let query = crate::query::QueryConfig { spill_dir: None, threads: 1, ..query };
     let letters = DeadLetters::open(Arc::new(SimFs::new()), Path::new("/dead_letters"), 1 << 20)?;
     let query = QueryEngine::new(query, store, Arc::new(nothing), Arc::clone(&clock))?;
-    let query = Arc::new(query.with_dead_letters(Arc::new(letters))?);
+    let alerts = AlertLog::open(Arc::new(SimFs::new()), Path::new("/"), AlertLimits::default(), Vec::new())?;
+    let query = Arc::new(query.with_dead_letters(Arc::new(letters))?.with_alerts(Arc::new(alerts))?);
     let source = Arc::new(|| Ok((String::new(), Arc::new(TableState::default()))));
     let metrics = Metrics::new(config, Arc::clone(&query), clock, source);
     let catalogue = metrics.catalogue().await;

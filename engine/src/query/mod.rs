@@ -8,6 +8,7 @@
 //! Every limit ends in a clear error: text and operators (`guard`), what functions make (`functions`), memory and
 //! spill (`session`), time, concurrency (`limits`). A panic in an operator costs its query only.
 
+mod alerts;
 mod book;
 mod commerce;
 mod concat;
@@ -45,6 +46,7 @@ use datafusion::execution::SessionState;
 use object_store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
+pub use alerts::{COLUMNS as ALERT_COLUMNS, TABLE as ALERTS};
 pub use dead_letters::{COLUMNS as DEAD_LETTER_COLUMNS, TABLE as DEAD_LETTERS};
 pub(crate) use errors::{copy as copy_error, nearest};
 pub use events::{ScanFile, TABLE, TableState};
@@ -53,6 +55,7 @@ pub use run::{Freshness, QueryOutput, QueryStream};
 pub use shop::{Shop, time_zone};
 pub use stats::QueryStats;
 
+use crate::alert_log::AlertLog;
 use crate::clock::Clock;
 use crate::dead_letters::DeadLetters;
 use crate::error::{Error, Kind, Result};
@@ -187,6 +190,15 @@ impl QueryEngine {
     /// None that is expected.
     pub fn with_dead_letters(self, store: Arc<DeadLetters>) -> Result<Self> {
         session::add_table(&self.template, dead_letters::TABLE, Arc::new(dead_letters::LettersTable::new(store)))?;
+        Ok(self)
+    }
+
+    /// Adds the table `alerts` over a log of them.
+    ///
+    /// # Errors
+    /// None that is expected.
+    pub fn with_alerts(self, log: Arc<AlertLog>) -> Result<Self> {
+        session::add_table(&self.template, alerts::TABLE, Arc::new(alerts::AlertsTable::new(log)))?;
         Ok(self)
     }
 

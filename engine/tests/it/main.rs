@@ -3,6 +3,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
+mod alerts;
 mod dead_letters;
 mod derived;
 mod hot;

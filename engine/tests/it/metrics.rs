@@ -14,6 +14,7 @@ use tideline_engine::metrics::{self, Metric, MetricsConfig, Origin};
 use tideline_engine::query::encode::{CellOptions, Encoder, Format};
 use tideline_engine::query::{QueryConfig, QueryRequest, time_zone};
 
+use crate::alerts::scenes;
 use crate::support::config;
 
 fn root(name: &str) -> PathBuf {
@@ -45,15 +46,27 @@ impl Week {
         Self::over("data/week.ndjson", zone, MetricsConfig::default()).await
     }
 
+    /// A time that was made up, with what is wrong in it.
+    async fn scene(name: &str, zone: &str) -> Self {
+        let week = Self::empty(zone, MetricsConfig::default()).await;
+        let body = scenes::events(name, micros(NOW)).into();
+        week.engine.ingest(body, InputFormat::Json, "test", Ack::Durable).await.unwrap();
+        week
+    }
+
     async fn over(events: &str, zone: &str, metrics: MetricsConfig) -> Self {
+        let week = Self::empty(zone, metrics).await;
+        week.ingest(&std::fs::read_to_string(root(events)).unwrap()).await;
+        week
+    }
+
+    async fn empty(zone: &str, metrics: MetricsConfig) -> Self {
         let mut config = config();
         config.query.shop.time_zone = time_zone(zone).unwrap();
         config.metrics = metrics;
         let clock = Arc::new(ManualClock::new(micros(NOW)));
         let engine = Engine::open(config, Arc::new(SimFs::new()), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
-        let week = Self { engine, clock };
-        week.ingest(&std::fs::read_to_string(root(events)).unwrap()).await;
-        week
+        Self { engine, clock }
     }
 
     async fn ingest(&self, ndjson: &str) {
@@ -92,8 +105,8 @@ impl Week {
 }
 
 // The expectations. A file is a list of blocks: a request (`metric NAME PARAM=VALUE …` or `query SQL`), `----`, and the
-// answer as CSV up to an empty line, or `error CODE: MESSAGE`. `zone NAME` and `now TIME` hold for the blocks after
-// them; `#` begins a comment. UPDATE_SNAPSHOTS=1 writes the answers anew: read the difference.
+// answer as CSV up to an empty line, or `error CODE: MESSAGE`. `zone NAME`, `now TIME` and `scene NAME` (another
+// data set, made up by `alerts/scenes.rs`) hold for the blocks after them; `#` begins a comment. UPDATE_SNAPSHOTS=1 writes the answers anew: read the difference.
 
 fn files(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -134,8 +147,8 @@ async fn answer(week: &Week, request: &str) -> String {
 }
 
 /// Runs a file's blocks; the file as it should be.
-async fn replay(text: &str, weeks: &mut Vec<(String, Week)>, flush: bool) -> String {
-    let (mut zone, mut now) = (ZONE.to_owned(), NOW.to_owned());
+async fn replay(text: &str, weeks: &mut Vec<((String, String), Week)>, flush: bool) -> String {
+    let (mut zone, mut now, mut scene) = (ZONE.to_owned(), NOW.to_owned(), String::new());
     let mut out = String::new();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
@@ -145,6 +158,7 @@ async fn replay(text: &str, weeks: &mut Vec<(String, Week)>, flush: bool) -> Str
             _ if line.starts_with('#') => {}
             ("zone", name) => zone = name.to_owned(),
             ("now", time) => now = time.to_owned(),
+            ("scene", name) => scene = name.to_owned(),
             _ => {
                 let mut request = line.to_owned();
                 for line in lines.by_ref() {
@@ -157,10 +171,13 @@ async fn replay(text: &str, weeks: &mut Vec<(String, Week)>, flush: bool) -> Str
                 while lines.peek().is_some_and(|line| !line.is_empty()) {
                     lines.next();
                 }
-                if !weeks.iter().any(|(known, _)| *known == zone) {
-                    weeks.push((zone.clone(), Week::open(&zone).await));
+                let which = (zone.clone(), scene.clone());
+                if !weeks.iter().any(|(known, _)| *known == which) {
+                    let week =
+                        if scene.is_empty() { Week::open(&zone).await } else { Week::scene(&scene, &zone).await };
+                    weeks.push((which.clone(), week));
                 }
-                let week = &weeks.iter().find(|(known, _)| *known == zone).unwrap().1;
+                let week = &weeks.iter().find(|(known, _)| *known == which).unwrap().1;
                 if flush {
                     week.engine.flush().await.unwrap();
                 }
@@ -324,6 +341,30 @@ async fn every_mistake_of_a_file_is_named_with_its_place() {
         ("g", "-- summary = \"G\"\n-- units = { m = \"money\" }\nSELECT 1 AS n", "2:14", "no column m"),
         ("h", "-- summary = \"H\"\nSELEC 1", "2:1", "SELEC"),
         ("i", "-- summary = \"I\"\nDROP TABLE events", "2:1", "read-only"),
+        (
+            "k",
+            "-- summary = \"K\"\n-- [alert]\n-- value = \"m\"\n-- open = \"< 1\"\n-- message = \"m\"\nSELECT 1 AS n",
+            "3:12",
+            "no column m",
+        ),
+        (
+            "l",
+            "-- summary = \"L\"\n-- [alert]\n-- value = \"n\"\n-- open = \"< 1\"\n-- message = \"m\"\nSELECT 'a' AS n",
+            "3:12",
+            "not a number",
+        ),
+        (
+            "m",
+            "-- summary = \"M\"\n-- [alert]\n-- value = \"n\"\n-- open = \"< 1\"\n-- message = \"{k}\"\nSELECT 1 AS n",
+            "5:14",
+            "no column k",
+        ),
+        (
+            "n",
+            "-- summary = \"N\"\n-- [alert]\n-- value = \"n\"\n-- open = \"< 1\"\n-- message = \"m\"\n-- [params.p]\n-- type = \"integer\"\nSELECT $p AS n",
+            "2:4",
+            "no default",
+        ),
         ("j", "-- summary = \"J\"\n-- [params.n]\n-- type = \"list\"\nSELECT $n + 1 AS n", "", ""),
     ];
     for (name, text, ..) in cases {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
+use tideline_engine::alert_log::{AlertCounts, AlertLimits, AlertLog};
 use tideline_engine::clock::SystemClock;
 use tideline_engine::dead_letters::{self, DeadLetters};
 use tideline_engine::error::{Error, Kind, Result};
@@ -26,7 +27,7 @@ use crate::config::Config;
 
 /// What `tideline check --help` begins with.
 pub const ABOUT: &str = "Reads everything in a data folder and says whether it is whole: its identity, the write-ahead log \
-    frame by frame, every file of the lake, the store of refused events; and whether every metric can be planned. It \
+    frame by frame, every file of the lake, the store of refused events, the alerts; and whether every metric can be planned. It \
     changes nothing.\n\n\
     With --repair, damage in the log (and in the refused events, of which all that is readable is kept) is set aside: the first damaged byte and everything after it move into files \
     called damaged-… beside the log, which then opens again. Nothing is deleted, and what is missing from then on \
@@ -63,6 +64,7 @@ struct Findings {
     log: Option<wal::Report>,
     lake: Option<LakeFindings>,
     dead_letters: Option<LetterFindings>,
+    alerts: Option<AlertCounts>,
     metrics: Option<MetricFindings>,
     /// What is wrong, a sentence each.
     problems: Vec<String>,
@@ -109,6 +111,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         log: None,
         lake: None,
         dead_letters: None,
+        alerts: None,
         metrics: None,
         problems: Vec::new(),
         repaired: false,
@@ -139,6 +142,10 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         }
     };
     check_log(fs.as_ref(), &dir.join("wal"), covered, args.repair, &mut findings)?;
+    match AlertLog::open(Arc::clone(&fs), &dir, AlertLimits::default(), Vec::new()) {
+        Ok(log) => findings.alerts = Some(log.counts()),
+        Err(error) => findings.problems.push(error.to_string()),
+    }
     check_letters(fs, &dir.join("dead_letters"), config.dead_letters.max_bytes.0, args.repair, &mut findings);
     check_metrics(&config, &runtime, &mut findings)?;
     report(args, &findings)?;
@@ -311,6 +318,9 @@ fn report(args: &CheckArgs, findings: &Findings) -> Result<()> {
         for file in &letters.set_aside {
             writeln!(out, "set aside     {}", file.display())?;
         }
+    }
+    if let Some(alerts) = &findings.alerts {
+        writeln!(out, "alerts        {} open, {} closed", alerts.open, alerts.closed)?;
     }
     write_metrics(&mut out, findings)?;
     report_repair(&mut out, findings)?;

@@ -1,6 +1,7 @@
 //! The command line: `tideline <command>`. Each command is a file beside this one: its arguments, its help with
 //! examples, and `run`.
 
+pub mod alerts;
 pub mod check;
 pub mod client;
 pub mod config;
@@ -74,6 +75,9 @@ pub enum Command {
     /// List the fixed metrics, or ask for one
     #[command(long_about = metrics::ABOUT)]
     Metrics(metrics::MetricsArgs),
+    /// List alerts: what is wrong now, and what was
+    #[command(long_about = alerts::ABOUT)]
+    Alerts(alerts::AlertsArgs),
     /// Write events of a span of time into a file
     #[command(long_about = export::ABOUT)]
     Export(export::ExportArgs),
@@ -149,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Sql(args) => sql::run(&args),
         Command::Metrics(args) => metrics::run(&args),
+        Command::Alerts(args) => alerts::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Maintain(args) => maintain::run(&args),

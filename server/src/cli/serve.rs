@@ -23,7 +23,7 @@ use crate::app::{AppState, router};
 use crate::auth::keys::KeyStore;
 use crate::config::{Config, Loaded};
 use crate::shutdown::Signals;
-use crate::{listen, telemetry};
+use crate::{listen, telemetry, webhooks};
 
 /// How long threads may take to end once everything is closed.
 const END_WITHIN: Duration = Duration::from_millis(500);
@@ -102,6 +102,7 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
     let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address, keys);
     state.limits.connect().await;
     let stop = CancellationToken::new();
+    webhooks::start(&engine, &config.alerts, &stop)?;
     let server = tokio::spawn(listen::serve(listener, router(state.clone()), config.http.clone(), stop.clone()));
     Note { pid: std::process::id(), url: format!("http://{address}") }.write(&config.data_dir);
     match embedding.ready {

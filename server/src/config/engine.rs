@@ -1,5 +1,7 @@
 //! The engine's settings, from the tree.
 
+use tideline_engine::alert_log::AlertLimits;
+use tideline_engine::alerts::AlertsConfig;
 use tideline_engine::engine::EngineConfig;
 use tideline_engine::error::{Error, Result};
 use tideline_engine::fs::crash::CrashAt;
@@ -8,7 +10,7 @@ use tideline_engine::lake::LakeConfig;
 use tideline_engine::metrics::MetricsConfig;
 use tideline_engine::query::{Shop, time_zone};
 
-use super::{Config, Hot};
+use super::{Config, Hot, WebhookUrl};
 
 impl Hot {
     /// How far back live windows reach, in minutes.
@@ -59,6 +61,7 @@ impl Config {
         query.max_waiting = self.query.max_waiting;
         query.max_wait = self.query.max_wait.0;
         engine.metrics = self.metrics();
+        engine.alerts = self.alerts();
         engine
     }
 
@@ -88,6 +91,19 @@ impl Config {
             answer_bytes: self.metrics.answer_bytes.as_usize(),
             timeout: Some(self.query.timeout.0),
             ..MetricsConfig::default()
+        }
+    }
+
+    /// The settings of alerts.
+    pub fn alerts(&self) -> AlertsConfig {
+        let alerts = &self.alerts;
+        AlertsConfig {
+            enabled: alerts.enabled,
+            warm_up: alerts.warm_up.0,
+            max_keys: alerts.max_rows,
+            limits: AlertLimits { kept: alerts.max_kept, open: alerts.max_open, notices: alerts.max_notices },
+            targets: alerts.webhooks.0.iter().map(WebhookUrl::target).collect(),
+            ..AlertsConfig::default()
         }
     }
 
@@ -131,6 +147,8 @@ mod tests {
         assert_eq!(ours.dead_letter_days, theirs.dead_letter_days);
         assert_eq!((ours.max_wait, ours.max_future), (theirs.max_wait, theirs.max_future));
         assert_eq!(ours.hot, theirs.hot);
+        // A server judges; an engine that is opened to be asked something does not.
+        assert_eq!(ours.alerts, AlertsConfig { enabled: true, ..theirs.alerts });
         let config: Config = toml::from_str("redis_url = 'redis://cache'").unwrap();
         assert_eq!(config.engine().hot.redis, Some(RedisConfig::new("redis://cache")));
     }

@@ -19,7 +19,7 @@ const FILE_VARIABLE: &str = "TIDELINE_CONFIG";
 /// The key the commands show a server; not a setting.
 pub const KEY_VARIABLE: &str = "TIDELINE_KEY";
 /// Variables with our prefix that belong to the test suite, which starts servers in its own environment.
-const FOREIGN: [&str; 7] = [
+const FOREIGN: [&str; 8] = [
     "TIDELINE_FIXTURES",
     "TIDELINE_REQUIRE_FIXTURES",
     "TIDELINE_CRASH_CYCLES",
@@ -28,6 +28,7 @@ const FOREIGN: [&str; 7] = [
     "TIDELINE_TEST_TICKS",
     // Read by the build of the page's stand-in.
     "TIDELINE_STUB_PAGE",
+    "TIDELINE_ALERT_DAYS",
 ];
 
 /// The key in the environment, for commands that talk to a server.

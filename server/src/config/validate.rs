@@ -9,6 +9,9 @@ use super::{ByteSize, Config, Period, Wrong};
 /// One minute less than the engine has room for: see `Config::engine`.
 const LONGEST_WINDOW: Period = Period::secs((tideline_engine::hot::MAX_WINDOW as u64 - 1) * 60);
 
+/// Receivers of notices, each with a task of its own.
+const MAX_WEBHOOKS: usize = 20;
+
 impl Config {
     /// Checks every range and every relation between settings.
     pub fn validate(&self) -> Result<(), Wrong> {
@@ -50,6 +53,7 @@ impl Config {
         let m = &self.metrics;
         within("metrics.cache_bytes", m.cache_bytes, ByteSize(0), ByteSize::gib(64))?;
         within("metrics.answer_bytes", m.answer_bytes, ByteSize::kib(1), ByteSize::gib(4))?;
+        self.validate_alerts()?;
         let q = &self.query;
         within("query.threads", q.threads, 0, 1_024)?;
         within("query.memory_bytes", q.memory_bytes, ByteSize::mib(32), ByteSize::gib(4_096))?;
@@ -96,6 +100,34 @@ impl Config {
         within("live.max_listeners", live.max_listeners, 0, 1_000_000)?;
         within("live.heartbeat", live.heartbeat, Period(Duration::from_millis(10)), Period::secs(3_600))?;
         within("live.max_message_bytes", live.max_message_bytes, ByteSize(1), ByteSize::mib(1))
+    }
+
+    fn validate_alerts(&self) -> Result<(), Wrong> {
+        let a = &self.alerts;
+        within("alerts.warm_up", a.warm_up, Period::secs(0), Period::secs(86_400))?;
+        within("alerts.max_kept", a.max_kept, 1, 100_000)?;
+        within("alerts.max_open", a.max_open, 1, 10_000)?;
+        at_least("alerts.max_kept", a.max_kept, "alerts.max_open", a.max_open)?;
+        within("alerts.max_rows", a.max_rows, 1, 100_000)?;
+        within("alerts.webhook_timeout", a.webhook_timeout, Period(Duration::from_millis(10)), Period::secs(300))?;
+        within("alerts.webhook_attempts", a.webhook_attempts, 1, 1_000)?;
+        within("alerts.webhook_retry", a.webhook_retry, Period(Duration::from_millis(1)), Period::secs(86_400))?;
+        at_least("alerts.webhook_max_retry", a.webhook_max_retry, "alerts.webhook_retry", a.webhook_retry)?;
+        within("alerts.webhook_max_retry", a.webhook_max_retry, a.webhook_retry, Period::secs(86_400))?;
+        within("alerts.max_notices", a.max_notices, 1, 100_000)?;
+        if a.webhooks.0.len() > MAX_WEBHOOKS {
+            let message = format!("{} addresses are more than {MAX_WEBHOOKS}", a.webhooks.0.len());
+            return wrong("alerts.webhooks", message, "let one receiver pass notices on");
+        }
+        let secret = a.webhook_secret.expose();
+        if !a.webhooks.0.is_empty() && secret.len() < 16 {
+            let hint = "set alerts.webhook_secret to 16 random characters or more, which the receivers know too";
+            return wrong("alerts.webhook_secret", "notices are signed, and it is too short for that", hint);
+        }
+        if secret.contains("://") {
+            return wrong("alerts.webhook_secret", "it looks like an address", "use random letters and digits");
+        }
+        Ok(())
     }
 
     fn validate_storage(&self) -> Result<(), Wrong> {

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod alerts;
 pub mod analytics;
 pub mod body;
 pub mod client;

@@ -182,6 +182,7 @@ pub async fn home(State(state): State<AppState>) -> Response {
          GET    /sql.json|.ndjson|.csv|.parquet|.arrow\n\
          GET    /analytics            the fixed metrics; /analytics/sales/daily?start=-7d&compare=previous is one\n\
          GET    /export/events?start_time=…&end_time=…   events of a span; /export/kpis?date=… KPIs of a day\n\
+         GET    /alerts               what is wrong now, what was, and how the rules are; ?status=open\n\
          DELETE /queries/{{id}}         stops a query, by its X-Query-Id\n\
          GET    /metrics, /metrics/active_users, /metrics/active_sessions, /metrics/top_pages\n\
          GET    /users/active, /users/{{id}}/sessions, /sessions/active, /funnel/current\n\

@@ -1,6 +1,7 @@
 //! What listeners are told each second: one picture of the last minutes, made once for all of them.
 
 use serde::Serialize;
+use tideline_engine::alert_log::Alert;
 use tideline_engine::clock::Micros;
 use tideline_engine::error::{Error, Result};
 use tideline_engine::hot::{Board, MINUTE, Minute, MinuteKpi, Top, minute_of};
@@ -90,8 +91,8 @@ pub struct Payload {
     funnel: Funnel,
     latest_orders: Vec<Order>,
     freshness: Freshness,
-    /// None yet: nothing raises alerts in this version.
-    alerts: [(); 0],
+    /// Those that are open, the latest first.
+    alerts: Vec<Alert>,
 }
 
 /// What the windows say.
@@ -144,6 +145,7 @@ impl RealTime {
             buffered_rows: snapshot.buffer.rows(),
             lake_version: snapshot.lake.version,
         };
+        let alerts = self.engine.alerts().log().open_ones().iter().map(|alert| alert.as_ref().clone()).collect();
         picture.map(|picture| {
             let Picture { active, kpis, arrivals, boards, funnel, orders } = picture;
             let [views, product_views, bought, sources, countries] = boards;
@@ -171,7 +173,7 @@ impl RealTime {
                 funnel: Funnel::new(span.minutes, funnel),
                 latest_orders: orders,
                 freshness,
-                alerts: [],
+                alerts,
             }
         })
     }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
+mod alerts;
 mod analytics;
 mod answers;
 mod app;
@@ -28,3 +29,4 @@ mod redis_faults;
 mod session;
 mod startup;
 mod traffic;
+mod webhooks;
