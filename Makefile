@@ -16,7 +16,7 @@ QUERY_EVENTS ?= 20000000
 REPETITIONS ?= 7
 BENCH_FLAGS ?=
 # `make api API_EXAMPLES=200 API_SEED=7` for a longer run of other requests.
-API_EXAMPLES ?= 10
+API_EXAMPLES ?= 5
 API_SEED ?= 1
 
 .PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients truth notebooks api bench clean
