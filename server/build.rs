@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let files = if is_built { collect(&dist)? } else { Vec::new() };
-    fs::write(out.join("page.rs"), source(&dist, &files)?)?;
+    fs::write(out.join("page.rs"), source(&dist, &files, &out.join("page"))?)?;
     Ok(())
 }
 
@@ -52,12 +52,18 @@ fn collect(dist: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     Ok(files)
 }
 
-fn source(dist: &Path, files: &[PathBuf]) -> Result<String, Box<dyn Error>> {
+/// The list as code. The files are copied to `kept` first: the page may be built anew while the compiler reads them.
+fn source(dist: &Path, files: &[PathBuf], kept: &Path) -> Result<String, Box<dyn Error>> {
+    fs::create_dir_all(kept)?;
     let mut code =
         "/// Every file of the built page; none where it was not built.\npub static FILES: &[File] = &[\n".to_owned();
     for path in files {
         let name = path.strip_prefix(dist)?.to_string_lossy().replace('\\', "/");
-        let include = |path: &Path| Ok::<_, Box<dyn Error>>(format!("include_bytes!({:?})", fs::canonicalize(path)?));
+        let include = |path: &Path| {
+            let copy = kept.join(path.strip_prefix(dist)?.to_string_lossy().replace(['/', '\\'], "_"));
+            fs::copy(path, &copy)?;
+            Ok::<_, Box<dyn Error>>(format!("include_bytes!({copy:?})"))
+        };
         let compressed = |encoding: &str| {
             let copy = PathBuf::from(format!("{}.{encoding}", path.display()));
             if copy.is_file() { include(&copy).map(|code| format!("Some({code})")) } else { Ok("None".to_owned()) }
