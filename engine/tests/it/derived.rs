@@ -176,7 +176,10 @@ impl AdHoc {
 const VIEWS: [&str; 5] = [
     "SELECT * FROM orders ORDER BY order_key",
     "SELECT * FROM order_lines ORDER BY order_key, event_ts, product_id, quantity, gross, discount",
-    "SELECT * FROM refunds ORDER BY event_ts, seq",
+    // Without `node`: each engine has its own.
+    "SELECT event_ts, event_id, seq, order_key, order_id, order_known, ordered_at, visitor, session_id, country, channel,
+            currency, foreign_currency, in_cancellation, claimed, refund
+     FROM refunds ORDER BY event_ts, seq",
     "SELECT * FROM customers ORDER BY visitor",
     "SELECT shop_day(o.ordered_at) AS d, country, count(*) AS n, sum(value) AS v, count(DISTINCT o.visitor) AS b
      FROM orders AS o WHERE first_order AND order_key IN (SELECT order_key FROM order_lines WHERE gross > 1)
