@@ -1,7 +1,7 @@
 //! Those who look while events come in: dashboards, analysts and probes, each a thread that mostly waits.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::BufReader;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
