@@ -34,7 +34,8 @@ fn alerts_open_and_close_as_the_table_says() {
     let (low, mid, high, none) = (Some(0.0), Some(2.0), Some(5.0), None);
     let opens = |second| (second, Change::Opens { value: 0.0 });
     let closes = |second| (second, Change::Closes(Closed::Recovered));
-    let cases: Vec<(&str, Vec<Option<f64>>, Vec<(i64, Change)>)> = vec![
+    type Case = (&'static str, Vec<Option<f64>>, Vec<(i64, Change)>);
+    let cases: Vec<Case> = vec![
         ("nothing is wrong", vec![high; 20], vec![]),
         ("it opens once", vec![low; 20], vec![opens(30)]),
         ("not for long enough", [vec![low; 3], vec![mid], vec![low; 3], vec![high]].concat(), vec![]),
