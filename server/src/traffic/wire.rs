@@ -276,10 +276,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Server::new(&format!("http://{}/", listener.local_addr().unwrap()), Some("tl_k"));
         tokio::spawn(async move {
-            let mut answers = answers.into_iter();
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut seen = Vec::new();
-            while let Some((answer, close)) = answers.next() {
+            for (answer, close) in answers {
                 while find(&seen, b"\r\n\r\nbody").is_none() {
                     if stream.read_buf(&mut seen).await.unwrap() == 0 {
                         stream = listener.accept().await.unwrap().0;
