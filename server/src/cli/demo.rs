@@ -221,7 +221,7 @@ impl<'a> Demo<'a> {
     fn history(&self, now: Micros) -> Result<(Simulator, Tally)> {
         let days = self.args.days;
         let (from, span) = history::span(now, days);
-        let mut scenario = Scenario::history(self.args.seed, from, span, history::events(self.args.events, days));
+        let mut scenario = Scenario::past(self.args.seed, from, span, self.args.events);
         scenario.incidents = planted::history(now, days);
         scenario.incidents.extend(planted::live(now));
         let mut simulator = Simulator::new(scenario);
@@ -229,24 +229,21 @@ impl<'a> Demo<'a> {
         let mut dense = false;
         let mut batches = 0;
         let sent = history::send(&self.sink, self.stop, |max, body| {
-            batches += 1;
-            let mut events = if batches % JUNK_EVERY_BATCHES == 0 {
-                simulator.malformed(now, body);
-                1
-            } else {
-                0
-            };
-            if live && !dense {
-                events += simulator.due(now - DENSE, max, body);
-                if events > 1 {
-                    return events;
+            let mut events = if dense || !live { 0 } else { simulator.due(now - DENSE, max, body) };
+            if events == 0 {
+                if live && !dense {
+                    dense = true;
+                    simulator.pace(f64::from(self.args.rate));
+                    simulator.quick_refunds();
                 }
-                dense = true;
-                simulator.pace(f64::from(self.args.rate));
-                simulator.quick_refunds();
+                events = simulator.due(now, max, body);
             }
-            let more = simulator.due(now, max, body);
-            if more == 0 { 0 } else { events + more }
+            batches += 1;
+            if events > 0 && batches % JUNK_EVERY_BATCHES == 0 {
+                simulator.malformed(now, body);
+                events += 1;
+            }
+            events
         })?;
         Ok((simulator, sent))
     }
@@ -304,12 +301,12 @@ impl<'a> Demo<'a> {
             let now = self.clock.now();
             let mut junk = ticks % JUNK_EVERY_TICKS == 0;
             history::send(&self.sink, self.stop, |max, body| {
-                let mut events = 0;
-                if std::mem::take(&mut junk) {
-                    simulator.malformed(now, body);
-                    events += 1;
+                let events = simulator.due(now, max, body);
+                if !std::mem::take(&mut junk) {
+                    return events;
                 }
-                events + simulator.due(now, max, body)
+                simulator.malformed(now, body);
+                events + 1
             })?;
         }
         Ok(())

@@ -16,16 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Batches under way at the same time.
 const JOBS: usize = 2;
 
-/// Where a stream of that many days up to `until` starts, and how long it is: one day more than is sent, since a stream
-/// ends thin, and its last minutes are what is looked at most.
+/// Where a stream of that many days up to `until` starts, and how long it is.
 pub fn span(until: Micros, days: u32) -> (Micros, Duration) {
-    (until - i64::from(days) * DAY, Duration::from_secs((u64::from(days) + 1) * 86_400))
-}
-
-/// How many events such a stream needs for about `events` before its extra day.
-pub fn events(events: u64, days: u32) -> u64 {
-    let days = u64::from(days.max(1));
-    events.saturating_mul(days + 1) / days
+    (until - i64::from(days) * DAY, Duration::from_secs(u64::from(days) * 86_400))
 }
 
 /// Sends what `next` appends to a body, at most so many events at once, until it has no more or is told to stop; what

@@ -273,7 +273,7 @@ impl TrafficArgs {
     fn simulator(&self, start: Micros) -> Simulator {
         let mut scenario = if self.history_days > 0 {
             let (from, span) = history::span(start, self.history_days);
-            Scenario::history(self.seed, from, span, history::events(self.history_events, self.history_days))
+            Scenario::past(self.seed, from, span, self.history_events)
         } else {
             Scenario::live(self.seed, start, f64::from(self.rates.base_rps) * f64::from(self.batch))
         };

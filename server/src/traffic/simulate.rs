@@ -76,6 +76,11 @@ impl Scenario {
         }
     }
 
+    /// The same without a last event: whoever asks for the past stops at the present, and goes on from there.
+    pub fn past(seed: u64, start: Micros, span: Duration, events: u64) -> Self {
+        Self { endless: true, ..Self::history(seed, start, span, events) }
+    }
+
     /// An endless, even stream of about that many events a second.
     pub fn live(seed: u64, start: Micros, rate: f64) -> Self {
         const HOUR: Duration = Duration::from_secs(3_600);

@@ -198,9 +198,15 @@ fn the_demo_plants_incidents_goes_on_live_and_may_use_a_redis() {
     let sql = "select count(*) filter (where event_ts < now() - interval '2 hours') > 2000, \
                count(*) filter (where event_ts > now() - interval '70 minutes') > 10000, \
                count(*) filter (where received_at < event_ts + interval '2 seconds') > 0, \
-               (select count(*) from dead_letters) > 0 from events";
+               (select count(*) from dead_letters) > 0,
+               count(*) filter (where event_ts between now() - interval '26 hours' and now() - interval '2 hours') < 1000,
+               (select min(n) from (select count(*) as n from events group by event_date)) > 30 from events";
     let asked = tideline(dir.path(), &["sql", sql, "--data-dir", "demo", "--format", "csv"]);
-    assert_eq!(stdout(&asked).lines().last(), Some("true,true,true,true"), "history, a dense hour, live, rejects");
+    assert_eq!(
+        stdout(&asked).lines().last(),
+        Some("true,true,true,true,true,true"),
+        "history, a dense hour, live, rejects, thin before that, no gap"
+    );
 }
 
 #[test]
