@@ -86,9 +86,12 @@ impl World {
     }
 
     /// Closes the engine and opens it anew.
-    async fn restart(&mut self) {
-        self.engine.close().await.unwrap();
-        self.engine = Self::open(&self.fs, &self.clock).await;
+    async fn restarted(self) -> Self {
+        let Self { engine, clock, fs, shop, flushed } = self;
+        engine.close().await.unwrap();
+        // It holds the folder's lock.
+        drop(engine);
+        Self { engine: Self::open(&fs, &clock).await, clock, fs, shop, flushed }
     }
 
     fn open_alert(&self, rule: &str) -> Option<Arc<Alert>> {
@@ -116,7 +119,7 @@ async fn a_stalled_checkout_is_noticed_within_two_minutes_and_one_alert_until_it
 
     // It stays the one alert, whatever the process does.
     world.pass(Duration::from_secs(120)).await;
-    world.restart().await;
+    let mut world = world.restarted().await;
     world.pass(Duration::from_secs(120)).await;
     assert_eq!(world.open_alert("alerts/checkout-stalled").as_deref(), Some(&*alert));
     let all = world.engine.alerts().log().all();

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use tideline_engine::clock::{DAY, MILLISECOND, Micros};
 
 /// Visits that begin in a minute, on average over a day.
-const VISITS_A_MINUTE: f64 = 90.0;
+const VISITS_A_MINUTE: f64 = 130.0;
 const SECOND: Micros = 1_000_000;
 
 /// Steps of a visit: the share of visitors that take it after the one before, and how long that takes them, at least
