@@ -190,17 +190,17 @@ fn the_demo_fills_a_folder_and_its_queries_answer() {
 #[test]
 fn the_demo_plants_incidents_goes_on_live_and_may_use_a_redis() {
     let dir = tempfile::tempdir().unwrap();
-    let args = ["demo", "--redis", "--events", "3000", "--days", "10", "--rate", "5", "--exit-after", "2"];
+    let args = ["demo", "--redis", "--events", "30000", "--days", "10", "--rate", "5", "--exit-after", "2"];
     let said = stdout(&tideline(dir.path(), &[&args[..], &["--listen", "127.0.0.1:0", "--data-dir", "demo"]].concat()));
     for planted in ["times the visitors", "checkout stalls", "pages take", "every 30 minutes", "marked as demo data"] {
         assert!(said.contains(planted), "{planted}: {said}");
     }
-    let sql = "select count(*) filter (where event_ts < now() - interval '2 hours') > 2000, \
-               count(*) filter (where event_ts > now() - interval '70 minutes') > 10000, \
+    let sql = "select count(*) filter (where event_ts < now() - interval '2 hours') > 20000, \
+               count(*) filter (where event_ts > now() - interval '70 minutes') > 15000, \
                count(*) filter (where received_at < event_ts + interval '2 seconds') > 0, \
                (select count(*) from dead_letters) > 0,
-               count(*) filter (where event_ts between now() - interval '26 hours' and now() - interval '2 hours') < 1000,
-               (select min(n) from (select count(*) as n from events group by event_date)) > 30 from events";
+               count(*) filter (where event_ts between now() - interval '26 hours' and now() - interval '2 hours') < 6000,
+               (select min(n) from (select count(*) as n from events group by event_date)) > 300 from events";
     let asked = tideline(dir.path(), &["sql", sql, "--data-dir", "demo", "--format", "csv"]);
     assert_eq!(
         stdout(&asked).lines().last(),
