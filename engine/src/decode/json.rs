@@ -28,7 +28,7 @@ pub(super) fn decode(body: &Bytes, ctx: &DecodeContext) -> Result<Decoded> {
             .with_hint("send one JSON object, a JSON array of them, or one on each line"));
     }
     let mut sink = Sink::new(body, ctx);
-    if body[all.start] == b'[' {
+    if body[all.start] == b'[' && !is_line_of_many(body, &all) {
         array(body, all, &mut sink)?;
     } else if is_one_object(body, &all) {
         sink.event(all)?;
@@ -40,13 +40,23 @@ pub(super) fn decode(body: &Bytes, ctx: &DecodeContext) -> Result<Decoded> {
 
 /// Whether the body is one object rather than one on each line.
 fn is_one_object(body: &[u8], all: &Range<usize>) -> bool {
-    let is_json = |range: Range<usize>| std::str::from_utf8(&body[range]).is_ok_and(|text| scan::check(text).is_ok());
+    let is_json = |range: Range<usize>| is_json(body, range);
     match find_newline(&body[all.clone()]) {
         None => true,
         Some(at) => {
             body[all.start] == b'{' && !is_json(trimmed(body, all.start..all.start + at)) && is_json(all.clone())
         }
     }
+}
+
+/// Whether an array that begins the body is a bad line among others, and not the body: it ends where its line does, and more
+/// lines follow.
+fn is_line_of_many(body: &[u8], all: &Range<usize>) -> bool {
+    find_newline(&body[all.clone()]).is_some_and(|at| is_json(body, trimmed(body, all.start..all.start + at)))
+}
+
+fn is_json(body: &[u8], range: Range<usize>) -> bool {
+    std::str::from_utf8(&body[range]).is_ok_and(|text| scan::check(text).is_ok())
 }
 
 fn lines(body: &[u8], all: Range<usize>, sink: &mut Sink<'_>) -> Result<()> {

@@ -252,6 +252,15 @@ fn bodies_are_told_apart_by_looking() {
 }
 
 #[test]
+fn a_first_line_that_is_an_array_costs_only_itself() {
+    let event = r#"{"event_type":"cart_view","event_ts":1700136000000,"session_id":"s","user_id":"u"}"#;
+    let decoded = json(format!("[\"id\",1,2]\n{event}\n\n{event}\n")).unwrap();
+    assert_eq!((decoded.rows.len(), decoded.rejected.len(), decoded.rejected[0].index), (2, 1, 0));
+    let spread = json(format!("[\n{event},\n{event}]\n")).unwrap();
+    assert_eq!((spread.rows.len(), spread.rejected.len()), (2, 0));
+}
+
+#[test]
 fn a_line_that_is_not_utf8_costs_only_itself() {
     let mut body = sale(r#""city":"München""#).into_bytes();
     body.extend(b"\n{\"event_type\":\"x\",\"event_ts\":0,\"city\":\"\xff\"}\n");

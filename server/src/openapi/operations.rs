@@ -204,6 +204,9 @@ const REAL_TIME: Operation = Operation { group: "Real time", refusals: &[PARAMS,
 const ADMIN: Operation = Operation { method: "POST", group: "Administration", refusals: &[WRITE], ..NOTHING };
 const LETTERS: Operation = Operation { method: "GET", refusals: &[PARAMS, &[(404, "no_such_letter")]], ..ADMIN };
 const PAGE: Operation = Operation { group: "Operations", ..NOTHING };
+const HTML: &str = "text/html; charset=utf-8";
+const VIEW: Operation =
+    Operation { answers: &[(200, "The page, which reads its address", &[(HTML, "text", "")])], ..PAGE };
 
 /// Every operation but those of metrics, which the catalogue knows, and of suffixes, which are those of their path.
 pub const OPERATIONS: &[Operation] = &[
@@ -226,6 +229,17 @@ pub const OPERATIONS: &[Operation] = &[
         group: "Metrics",
         summary: "List the fixed metrics",
         answers: &[(200, "They, with parameters, columns and SQL", &[(JSON, "MetricList", "")])],
+        ..NOTHING
+    },
+    Operation {
+        path: "/alerts",
+        group: "Metrics",
+        summary: "What is wrong now, what was, and how the rules are",
+        description: "Open alerts first, then the latest. SQL has them all, as the table `alerts`.",
+        params: "status: one(open,closed,all) = all -- Which alerts
+                 limit: int 1..1000 = 100 -- Alerts listed",
+        answers: &[(200, "Alerts, rules, and notices that no receiver took", &[(JSON, "AlertList", "")])],
+        refusals: &[PARAMS],
         ..NOTHING
     },
     Operation { path: "/export/events", ..EXPORT_EVENTS },
@@ -509,8 +523,22 @@ pub const OPERATIONS: &[Operation] = &[
     },
     Operation {
         path: "/",
-        summary: "What is here, as text",
-        answers: &[(200, "For someone who opens the address", &[("text/plain; charset=utf-8", "text", "")])],
+        summary: "The page, or what is here as text",
+        description: "Browsers, which ask for `text/html`, get the page.",
+        answers: &[(
+            200,
+            "For someone who opens the address",
+            &[("text/plain; charset=utf-8", "text", ""), (HTML, "text", "")],
+        )],
+        ..PAGE
+    },
+    Operation { path: "/history", summary: "The page: any metric over time", ..VIEW },
+    Operation { path: "/console", summary: "The page: SQL", ..VIEW },
+    Operation { path: "/operations", summary: "The page: how the server is", ..VIEW },
+    Operation {
+        path: "/config",
+        summary: "What the page must know before anybody has signed in",
+        answers: &[(200, "Nothing of it is secret", &[(JSON, "PageConfig", "")])],
         ..PAGE
     },
     Operation {
@@ -522,7 +550,7 @@ pub const OPERATIONS: &[Operation] = &[
     Operation {
         path: "/docs",
         summary: "This document as a page",
-        answers: &[(200, "The page", &[("text/html; charset=utf-8", "text", "")])],
+        answers: &[(200, "The page", &[(HTML, "text", "")])],
         ..PAGE
     },
     Operation {

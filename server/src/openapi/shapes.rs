@@ -391,6 +391,48 @@ pub const SHAPES: &[(&str, &str, &str)] = &[
     ("Version", "Name and version.", "name: text -- tideline\nversion: text -- The build"),
     ("Login", "A key to exchange.", "key: text -- The key"),
     (
+        "Alert",
+        "Something that is or was wrong.",
+        "id: text -- Made of rule, key and the moment it opened
+         rule: text -- The metric whose header is the rule
+         key: text? -- The row it is about, where the rule judges several
+         severity: text -- How bad it is
+         message: text -- For people, as it was when it opened
+         value: number -- What it opened with
+         threshold: number -- What that was compared with
+         opened_at: time -- When it opened
+         closed_at?: time -- When it closed
+         closed_because?: text -- Why",
+    ),
+    (
+        "AlertRule",
+        "How a rule is.",
+        "rule: text -- Its name
+         summary: text -- What it is about
+         judged_at: time? -- When it was judged last
+         open: int 0.. -- Alerts of it that are open
+         error?: text -- Why the last judgement failed",
+    ),
+    (
+        "AlertList",
+        "Alerts and their rules.",
+        "alerts: [Alert] -- The open ones first, then the latest
+         total: int 0.. -- How many there are of these
+         counts: object -- Alerts by state, and notices
+         rules: [AlertRule] -- Every rule
+         notices_given_up: [object] -- What a receiver did not take, however often it was sent",
+    ),
+    (
+        "PageConfig",
+        "What the page must know.",
+        "version: text -- The server's
+         keys_required: bool -- Whether one must sign in
+         shop: object -- Its name, time zone and currency
+         live_every_ms: int 0.. -- Time between two ticks
+         hot_window_minutes: int 0.. -- How far back live windows reach
+         json_rows: int 0.. -- Most rows in JSON",
+    ),
+    (
         "Session",
         "Who is asking.",
         "by: one(local,key,session) -- `local` while the server has no keys
