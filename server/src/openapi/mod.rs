@@ -36,8 +36,8 @@ pub fn document(routes: &[Route], catalogue: &Catalogue) -> Value {
             metrics::each(catalogue, routes, |path, operation| add(path, "GET", operation(route.access)));
             continue;
         }
-        // Routes of every method only say that a suffix is no format.
-        let Some(method) = &route.method else { continue };
+        // Routes of every method only say that a suffix is no format; other wildcards are the page's files and addresses.
+        let Some(method) = route.method.as_ref().filter(|_| !route.path.contains("{*")) else { continue };
         add(&route.path, method.as_str(), of_route(method.as_str(), route));
     }
     json!({

@@ -26,7 +26,8 @@ fn each_declared_route_is_described_and_nothing_else_is() {
     let described = |path: &str, method: &str| document["paths"][path].get(method.to_lowercase());
     let mut wanted = BTreeSet::new();
     for route in route_table(app.state.clone()) {
-        // A route of every method says that a suffix is no format; that of metrics stands for each of them.
+        // A route of every method says that a suffix is no format. Of wildcards, that of metrics stands for each of them;
+        // the others are the page's own.
         let Some(method) = route.method.filter(|_| !route.path.contains("{*")) else { continue };
         let operation = described(&route.path, method.as_str());
         let operation = operation.unwrap_or_else(|| panic!("{method} {} is not described", route.path));

@@ -102,7 +102,7 @@ async fn functions_and_operators_read_properties() {
         expect(&engine, text, answer, &mut wrong).await;
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let mut request = QueryRequest::new("SELECT properties->>$key AS x FROM events LIMIT 1");
+    let mut request = QueryRequest::new("SELECT properties->>$key::text AS x FROM events LIMIT 1");
     request.params.insert("key".to_owned(), "color".into());
     assert_eq!(rows(&engine, request).await.unwrap(), r#"{"x":"red"}"#);
 }
