@@ -1,4 +1,4 @@
-//! The API's own description, OpenAPI 3.1: the declared routes ([`crate::app`]) with what [`operations`] says of them,
+//! The API's own description, OpenAPI 3.1: the declared routes ([`crate::app`]) with what `operations` says of them,
 //! and every metric of the catalogue with its parameters and columns. `/docs` is a page over it.
 
 mod metrics;
