@@ -1,7 +1,8 @@
 -- summary = "Events that come late"
 -- description = """
 -- The median of received_at - event_ts, in whole seconds, over events of the last day that were received in the last five minutes. What is
--- older is history being loaded and does not count. Not judged below 50 events.
+-- older is history being loaded and does not count. Not judged below 50 events. It must last for longer than the five minutes
+-- that are looked at: what was caught up at once, after a pause or a short load, is no lag.
 -- """
 -- chart = "number"
 -- units = { events = "count", lag_seconds = "seconds" }
@@ -15,6 +16,7 @@
 -- value = "lag_seconds"
 -- open = "> 60"
 -- close = "< 30"
+-- for = "6m"
 -- every = "1m"
 -- message = "Events come {lag_seconds} seconds late (median of {events} in five minutes)"
 WITH lags AS (
