@@ -10,10 +10,13 @@ use bytes::Bytes;
 use clap::Parser;
 use futures::executor::block_on;
 use tideline_benches::Latencies;
+use tideline_engine::clock::Micros;
 use tideline_engine::clock::{Clock, ManualClock};
 use tideline_engine::decode::{DecodeContext, Deriver, InputFormat, decode};
 use tideline_engine::event::{NodeId, Seq, client_schema};
-use tideline_engine::hot::{Board, HotConfig, HotWindow, Ids, MINUTE, NodeWindows, minute_of};
+use tideline_engine::hot::{
+    Board, HotConfig, HotWindow, Ids, MINUTE, MemoryWindows, NodeWindows, RedisConfig, RedisWindows, minute_of,
+};
 use tideline_server::traffic::{DEFAULT_START, Generator, GeneratorConfig};
 
 /// Feeds made-up events of one hour to the live windows.
@@ -31,6 +34,9 @@ struct Arguments {
     /// Questions of each kind.
     #[arg(long, default_value_t = 200)]
     questions: usize,
+    /// A Redis, which is emptied, to be filled with everything afterwards.
+    #[arg(long)]
+    redis_url: Option<String>,
 }
 
 /// Resident memory of this process, in bytes (Linux).
@@ -111,5 +117,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let begun = Instant::now();
     let entries = memory.share().entries();
     println!("a copy of everything, {entries} entries: {:.0} ms", begun.elapsed().as_secs_f64() * 1e3);
+    if let Some(url) = &arguments.redis_url {
+        fill_redis(url, memory, now)?;
+    }
+    Ok(())
+}
+
+/// Puts everything into a Redis, as after it has lost its data.
+fn fill_redis(url: &str, memory: &MemoryWindows, now: Micros) -> Result<(), Box<dyn Error>> {
+    let redis = RedisWindows::new(HotConfig::default(), &RedisConfig::new(url), &NodeId::random())?;
+    let share = memory.share();
+    let ids = share.users.len() + share.sessions.len();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let begun = Instant::now();
+    runtime.block_on(redis.replace(&share, now))?;
+    let took = begun.elapsed().as_secs_f64();
+    println!("Redis filled with {ids} ids in {took:.1} s: {:.0} ids/s", ids as f64 / took);
+    let sessions = runtime.block_on(redis.active(Ids::Sessions, now - 60 * MINUTE))?;
+    println!("sessions of the last hour there: {}, exact: {}", sessions.count, sessions.exact);
     Ok(())
 }

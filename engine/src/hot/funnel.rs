@@ -70,6 +70,11 @@ impl Path {
         self.starts
     }
 
+    /// The steps it remembers as milliseconds × 4 + step, in order.
+    pub fn packed_steps(&self) -> &[i64] {
+        &self.steps
+    }
+
     /// The steps it remembers.
     pub fn steps(&self) -> impl Iterator<Item = (Micros, usize)> + '_ {
         self.steps.iter().map(|s| unpack(*s))

@@ -21,6 +21,8 @@ pub enum Degraded {
     Filling,
     /// The shared windows are out of reach, and these are this node's own.
     Alone(String),
+    /// These are the shared windows, which another node is still bringing its share to.
+    Lacking,
 }
 
 /// The windows that answer at this moment.
@@ -131,8 +133,9 @@ impl NodeWindows {
         let status = replica.status();
         let why = match status.state {
             ReplicaState::Live => {
+                let degraded = replica.windows().is_lacking().then_some(Degraded::Lacking);
                 let windows = Arc::clone(replica.windows()) as _;
-                return Answering { windows, degraded: None, applied: Seq(status.applied) };
+                return Answering { windows, degraded, applied: Seq(status.applied) };
             }
             ReplicaState::Joining => "Redis was not reached yet",
             ReplicaState::CatchingUp => "Redis is being sent what it missed",
@@ -157,9 +160,10 @@ impl NodeWindows {
     {
         // The position first: what has been applied by now is in any answer that follows.
         let Answering { windows, degraded, applied } = self.answering();
+        let are_shared = self.replica.is_some() && matches!(degraded, None | Some(Degraded::Lacking));
         match question(windows).await {
             Ok(body) => Ok(Told { body, degraded, applied }),
-            Err(e) if degraded.is_none() && self.replica.is_some() => {
+            Err(e) if are_shared => {
                 tracing::warn!(error = %e, "the shared windows did not answer; this node's own do");
                 let alone = Degraded::Alone("Redis does not answer".to_owned());
                 let Answering { windows, degraded, applied } = self.own(Some(alone));

@@ -18,14 +18,16 @@
 //! for each further minute in which an id is seen; 12 KiB for each minute and kind of id. Redis must not evict keys
 //! (`maxmemory-policy noeviction`).
 
+mod fill;
 mod keys;
 mod link;
 mod read;
 mod ranks;
 mod write;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
@@ -44,7 +46,7 @@ use crate::event::{NodeId, Seq};
 use keys::{Keys, Share};
 use link::Link;
 use ranks::Ranks;
-use write::{Call, Goal, Run, Writer, ttl};
+use write::{Call, Goal, Run, Seen, Writer, ttl};
 
 /// About what a user with one session takes in Redis, in bytes.
 pub const BYTES_PER_USER: usize = 320;
@@ -58,6 +60,8 @@ const FILLING: usize = 4;
 const FOLLOWING: usize = 2;
 /// Keys deleted in one call.
 const DELETE: usize = 200;
+/// The generation of a node whose share is still being put there, for the first time or again.
+const ANNOUNCED: &str = "announced";
 
 /// How to reach a Redis.
 #[derive(Clone, PartialEq, Eq)]
@@ -114,6 +118,8 @@ pub struct RedisWindows {
     shares: parking_lot::Mutex<Vec<Share>>,
     /// What Redis is known to have applied of this node: an answer without it is not given.
     reached: AtomicU64,
+    /// Whether another node has announced its share and not brought it yet, when that was last seen.
+    lacking: AtomicBool,
     ranks: Ranks,
 }
 
@@ -141,6 +147,7 @@ impl RedisWindows {
             swap: Script::new(include_str!("redis/swap.lua")),
             shares: parking_lot::Mutex::default(),
             reached: AtomicU64::new(0),
+            lacking: AtomicBool::new(false),
             ranks: Ranks::new(redis.ranking_age),
             config,
         })
@@ -184,12 +191,52 @@ impl RedisWindows {
         Ok(parse(&self.writes.run(get).await?.unwrap_or_default()))
     }
 
+    /// Says that this node's share is coming, where Redis knows nothing of it: until then nobody takes the figures for
+    /// whole.
+    pub async fn announce(&self, now: Micros) -> Result<()> {
+        let pointer = format!("{ANNOUNCED} 0 {}", now.div_euclid(1_000_000));
+        let announce = async |c: &mut MultiplexedConnection| {
+            let mut pipe = ::redis::pipe();
+            pipe.atomic().cmd("HSETNX").arg(self.keys.nodes()).arg(&self.node).arg(&pointer).ignore();
+            pipe.cmd("EXPIRE").arg(self.keys.nodes()).arg(ttl(&self.config)).ignore();
+            pipe.query_async::<()>(c).await
+        };
+        self.writes.run(announce).await
+    }
+
+    /// Finds out whether other nodes' shares are there.
+    pub async fn look_at_others(&self) -> Result<()> {
+        let get = async |c: &mut MultiplexedConnection| {
+            ::redis::cmd("HGETALL").arg(self.keys.nodes()).query_async::<BTreeMap<String, String>>(c).await
+        };
+        self.see_others(&self.writes.run(get).await?);
+        Ok(())
+    }
+
+    fn see_others(&self, nodes: &BTreeMap<String, String>) {
+        let lacking = nodes.iter().any(|(node, pointer)| *node != self.node && parse(pointer).0 == ANNOUNCED);
+        self.lacking.store(lacking, Ordering::Release);
+    }
+
+    /// Whether another node's share is announced and not there, as far as is known: answers are too low then.
+    pub fn is_lacking(&self) -> bool {
+        self.lacking.load(Ordering::Acquire)
+    }
+
     /// Puts a share into a generation that nobody reads.
     async fn fill(&self, generation: &str, share: &WindowDelta, floor: Minute) -> Result<()> {
         let goal = Goal::Fill { generation };
         let writer = Writer { config: &self.config, floor, goal };
         let add = writer.add(share)?;
-        let calls = writer.seen(share).chain(add);
+        let ids = async |ids: Seen<'_>| match self.has_room(ids.users.len(), ids.sessions.len()).await? {
+            true => self.add_ids(&writer, &ids).await,
+            false => self.call_all(writer.seen_of(&ids)).await,
+        };
+        stream::iter(fill::pieces(share)).map(ids).buffered(FILLING).try_for_each(|()| async { Ok(()) }).await?;
+        self.call_all(add).await
+    }
+
+    async fn call_all(&self, calls: impl IntoIterator<Item = Call>) -> Result<()> {
         stream::iter(calls).map(|call| self.call(call)).buffered(FILLING).try_for_each(|_| async { Ok(()) }).await
     }
 
@@ -225,7 +272,7 @@ impl HotWindow for RedisWindows {
         let writer = Writer { config: &self.config, floor, goal };
         // Made first: what cannot be written as a whole must not begin.
         let add = writer.add(delta)?;
-        let seen: Vec<_> = writer.seen(delta).collect();
+        let seen = writer.seen(delta);
         let mut outcomes = stream::iter(seen).map(|call| self.call(call)).buffered(FOLLOWING);
         while let Some(outcome) = outcomes.next().await {
             if let Some(at) = outcome? {

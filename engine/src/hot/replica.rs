@@ -117,6 +117,7 @@ impl Replica {
             whole_at: Seq::ZERO,
             rebuild_after: None,
             rebuild_backoff: PACE,
+            looked: None,
         };
         let ended = stop.clone();
         let run = move || runtime.block_on(feed.run(filled, ended));
@@ -180,6 +181,8 @@ struct Feed {
     /// After a rebuild that failed: when the next one may begin.
     rebuild_after: Option<Instant>,
     rebuild_backoff: Duration,
+    /// When it was last seen which nodes have their shares there.
+    looked: Option<Instant>,
 }
 
 impl Feed {
@@ -237,6 +240,10 @@ impl Feed {
     /// One call, or a rebuild where there is no other way.
     async fn turn(&mut self) -> Result<()> {
         let Some(next) = self.next else { return self.join().await };
+        if self.looked.is_none_or(|looked| looked.elapsed() >= HEARTBEAT) {
+            self.windows.look_at_others().await?;
+            self.looked = Some(Instant::now());
+        }
         let unsent = self.unsent.take().map(|delta| Taken::Delta(Box::new(delta)));
         let delta = match unsent.unwrap_or_else(|| self.shared.pending.lock().take(next)) {
             Taken::Delta(delta) => *delta,
@@ -294,6 +301,7 @@ impl Feed {
             tokio::time::sleep_until(after.into()).await;
         }
         self.set_state(ReplicaState::Rebuilding);
+        self.windows.announce(self.clock.now()).await?;
         let begun = Instant::now();
         // In this order: what is forgotten here is in the share, what comes later is kept.
         self.shared.pending.lock().start_over();

@@ -77,6 +77,7 @@ fn windows(windows: &NodeWindows) -> Dependency {
             Dependency { status: "filling", message: Some("the last minutes are being read from the table") }
         }
         Some(Degraded::Alone(_)) => degraded("answers are this server's own until Redis is back"),
+        Some(Degraded::Lacking) => degraded("another server's share is still being put into Redis"),
     }
 }
 

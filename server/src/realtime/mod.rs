@@ -126,5 +126,8 @@ fn reason(degraded: &Degraded) -> String {
         }
         // Why is for the log: it may name hosts.
         Degraded::Alone(_) => "the shared windows are out of reach: these figures are this server's own".to_owned(),
+        Degraded::Lacking => {
+            "another server's share is still being put into the shared windows: figures may be too low".to_owned()
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! expire by themselves a little after the window.
 //!
 //! ```text
-//! {tl}:nodes            hash   node → generation, position applied, server time of the last call
+//! {tl}:nodes            hash   node → generation (`announced`: none yet), position applied, time of the last call
 //! {tl}:w                hash   floor; latest minute in which a user, session or name was not told apart
 //! counters, by node and generation:
 //! {tl}:n:NODE:GEN:m:M   hash   counts, own orders, amounts and latency buckets of minute M
@@ -22,6 +22,9 @@
 
 use super::Minute;
 use crate::hot::{Board, Ids};
+
+/// When a step of the funnel was never reached, in `path`.
+pub(super) const NEVER: i64 = -1;
 
 /// Names under one prefix.
 #[derive(Debug, Clone)]
@@ -67,6 +70,10 @@ impl Keys {
 
     pub fn sessions_of(&self, user: &str) -> String {
         self.key("us:") + user
+    }
+
+    pub fn path(&self, session: &str) -> String {
+        self.key("path:") + session
     }
 
     pub fn funnel(&self, step: usize) -> String {

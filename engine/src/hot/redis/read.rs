@@ -81,6 +81,7 @@ impl RedisWindows {
             if nodes.get(&self.node).map_or(0, |pointer| parse(pointer).1.0) < reached {
                 return Err(Error::busy("redis_lost_data", "Redis has lost what it had applied"));
             }
+            self.see_others(&nodes);
             let found = shares(&nodes);
             if found == assumed {
                 return Ok((found, values));

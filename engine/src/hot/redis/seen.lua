@@ -53,9 +53,11 @@ for kind, n in pairs(count) do
   if n > left then room[kind] = left end
 end
 
--- Whether there is room for an id. Counts it in any case, in what estimates.
+-- Whether there is room for an id. Counts it in any case, in what estimates; a whole share brings estimates of its own.
 local function see(kind, sketch, set, id, last, minutes)
-  for _, minute in ipairs(minutes) do add('PFADD', prefix .. sketch .. minute, id) end
+  if prev ~= '' then
+    for _, minute in ipairs(minutes) do add('PFADD', prefix .. sketch .. minute, id) end
+  end
   if room[kind] and not redis.call('ZSCORE', prefix .. kind, id) then
     if room[kind] <= 0 then
       refused[kind] = math.max(refused[kind] or 0, tonumber(minutes[#minutes]))

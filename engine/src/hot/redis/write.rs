@@ -1,6 +1,7 @@
 //! A delta as script calls: first the ids it saw, in pieces that Redis works off quickly, then, in one call, what
 //! adds up.
 
+use std::collections::BTreeMap;
 use std::iter;
 
 use ::redis::ToRedisArgs;
@@ -11,7 +12,8 @@ use crate::clock::{MILLISECOND, Micros};
 use crate::error::{Error, Result};
 use crate::event::Seq;
 use crate::hot::Ids;
-use crate::hot::delta::{Counts, Estimated, MinuteDelta, OrderSeen, SessionSeen, UserSeen, WindowDelta};
+use crate::hot::delta::{Counts, Estimated, IdSeen, MinuteDelta, OrderSeen, SessionSeen, UserSeen, WindowDelta};
+use crate::hot::sketch::{Sketch, hash_of};
 
 /// Ids in one call: a few milliseconds of Redis's time, for which everybody else waits.
 const IDS_PER_CALL: usize = 100;
@@ -59,6 +61,13 @@ impl Call {
     }
 }
 
+/// Some ids of a delta.
+#[derive(Default)]
+pub(super) struct Seen<'a> {
+    pub users: Vec<(&'a str, &'a UserSeen)>,
+    pub sessions: Vec<(&'a str, &'a SessionSeen)>,
+}
+
 /// Makes calls out of deltas.
 pub(super) struct Writer<'a> {
     pub config: &'a HotConfig,
@@ -71,7 +80,7 @@ pub(super) fn ttl(config: &HotConfig) -> Minute {
     (Minute::from(config.window) + AHEAD + 10) * 60
 }
 
-fn millis(time: Micros) -> i64 {
+pub(super) fn millis(time: Micros) -> i64 {
     time.div_euclid(MILLISECOND)
 }
 
@@ -111,34 +120,39 @@ impl Writer<'_> {
         }
     }
 
-    /// The ids of a delta, in calls of [`IDS_PER_CALL`].
-    pub fn seen<'s>(&'s self, delta: &'s WindowDelta) -> impl Iterator<Item = Call> + 's {
-        let users = delta.users.iter().flat_map(|(id, user)| self.user(id, user)).map(|item| (0, item));
-        let sessions = delta.sessions.iter().filter_map(|(id, session)| self.session(id, session));
-        let mut items = users.chain(sessions.map(|item| (1, item)));
-        iter::from_fn(move || {
-            let mut counts = [0, 0];
-            let mut args = Vec::new();
-            for (kind, item) in items.by_ref().take(IDS_PER_CALL) {
-                counts[kind] += 1;
-                args.extend(item.args);
-            }
-            if args.is_empty() {
-                return None;
-            }
-            let mut call = Call::new(Run::Seen);
-            call.arg(self.prev())
-                .arg(self.floor)
-                .arg(ttl(self.config))
-                .arg(self.config.max_ids)
-                .arg(counts[0])
-                .arg(counts[1]);
-            call.args.extend(args);
-            Some(call)
-        })
+    /// The ids of a delta, in calls of a few.
+    pub fn seen(&self, delta: &WindowDelta) -> Vec<Call> {
+        let users = delta.users.iter().map(|(id, user)| (&**id, user)).collect();
+        let sessions = delta.sessions.iter().map(|(id, session)| (&**id, session)).collect();
+        self.seen_of(&Seen { users, sessions })
     }
 
-    fn live<'m>(&self, minutes: &'m [Minute]) -> &'m [Minute] {
+    /// The same for some of its ids.
+    pub fn seen_of(&self, ids: &Seen<'_>) -> Vec<Call> {
+        let users = ids.users.iter().flat_map(|(id, user)| self.user(id, user)).map(|item| (0, item));
+        let sessions = ids.sessions.iter().filter_map(|(id, session)| self.session(id, session));
+        let mut items = users.chain(sessions.map(|item| (1, item)));
+        iter::from_fn(|| self.seeing(items.by_ref().take(IDS_PER_CALL))).collect()
+    }
+
+    fn seeing(&self, items: impl Iterator<Item = (usize, Item)>) -> Option<Call> {
+        let mut counts = [0, 0];
+        let mut args = Vec::new();
+        for (kind, item) in items {
+            counts[kind] += 1;
+            args.extend(item.args);
+        }
+        if args.is_empty() {
+            return None;
+        }
+        let mut call = Call::new(Run::Seen);
+        call.arg(self.prev()).arg(self.floor).arg(ttl(self.config)).arg(self.config.max_ids);
+        call.arg(counts[0]).arg(counts[1]);
+        call.args.extend(args);
+        Some(call)
+    }
+
+    pub fn live<'m>(&self, minutes: &'m [Minute]) -> &'m [Minute] {
         &minutes[minutes.partition_point(|m| *m < self.floor)..]
     }
 
@@ -248,18 +262,32 @@ impl Writer<'_> {
             items.push(item);
         }
         for (ids, estimated) in [Ids::Users, Ids::Sessions].into_iter().zip(&delta.estimated) {
-            self.estimated_items(ids, estimated, &mut items);
+            self.estimated_items(ids, estimated, delta, &mut items);
         }
         Ok(items)
     }
 
-    fn estimated_items(&self, ids: Ids, estimated: &Estimated, items: &mut Vec<Item>) {
-        let Some(refused) = estimated.refused.filter(|refused| *refused >= self.floor) else { return };
-        let mut item = Item::new("r");
-        item.push(if ids == Ids::Users { "users" } else { "sessions" });
-        item.push(refused);
-        items.push(item);
-        for (minute, sketch) in estimated.sketches.range(self.floor..) {
+    fn estimated_items(&self, ids: Ids, estimated: &Estimated, delta: &WindowDelta, items: &mut Vec<Item>) {
+        let made;
+        let sketches = match (estimated.refused.filter(|refused| *refused >= self.floor), self.goal) {
+            (Some(refused), _) => {
+                let mut item = Item::new("r");
+                item.push(if ids == Ids::Users { "users" } else { "sessions" });
+                item.push(refused);
+                items.push(item);
+                &estimated.sketches
+            }
+            // A whole share brings its estimates along: made here, each id costs Redis that much less.
+            (None, Goal::Fill { .. }) => {
+                made = match ids {
+                    Ids::Users => sketches(delta.users.iter().map(|(id, user)| (&**id, &user.seen))),
+                    Ids::Sessions => sketches(delta.sessions.iter().map(|(id, session)| (&**id, &session.seen))),
+                };
+                &made
+            }
+            (None, Goal::Follow { .. }) => return,
+        };
+        for (minute, sketch) in sketches.range(self.floor..) {
             let mut item = Item::new("k");
             // Some 12 KiB.
             item.cost = COUNTERS_PER_CALL / 10;
@@ -271,7 +299,7 @@ impl Writer<'_> {
 
     fn board_items(&self, delta: &WindowDelta, items: &mut Vec<Item>) -> Result<()> {
         for (board, names) in BOARDS.iter().zip(&delta.boards) {
-            let mut by_minute = std::collections::BTreeMap::<Minute, Vec<(&str, i128)>>::new();
+            let mut by_minute = BTreeMap::<Minute, Vec<(&str, i128)>>::new();
             for (name, values) in names {
                 let live = values.range(self.floor..).filter(|(_, value)| **value != 0);
                 live.for_each(|(minute, value)| by_minute.entry(*minute).or_default().push((name, *value)));
@@ -293,6 +321,16 @@ impl Writer<'_> {
         }
         Ok(())
     }
+}
+
+/// Estimates of these ids, by minute.
+fn sketches<'a>(ids: impl Iterator<Item = (&'a str, &'a IdSeen)>) -> BTreeMap<Minute, Sketch> {
+    let mut sketches = BTreeMap::<Minute, Sketch>::new();
+    for (id, seen) in ids {
+        let hash = hash_of(id.as_bytes());
+        seen.minutes.iter().for_each(|minute| sketches.entry(*minute).or_default().add(hash));
+    }
+    sketches
 }
 
 fn hash_item(key: &str, fields: impl IntoIterator<Item = (String, i128)>) -> Item {

@@ -160,7 +160,14 @@ async fn a_redis_that_lost_a_share_gives_no_answer_until_it_is_back() {
     assert_eq!(a.kpis(0, i64::MAX, NOON).await.unwrap_err().code, "redis_lost_data");
     assert!(b.active(Ids::Users, 0).await.is_ok(), "it has nothing there that could be missing");
     let memory = of_node(&[&first]).await;
+    a.announce(NOON).await.unwrap();
+    assert!(b.active(Ids::Users, 0).await.is_ok());
+    assert!(b.is_lacking() && !a.is_lacking(), "what is missing of another node is known");
     a.replace(&memory.share(), NOON).await.unwrap();
+    assert_same(&a, &memory, NOON).await;
+    b.look_at_others().await.unwrap();
+    assert!(!b.is_lacking());
+    a.announce(NOON).await.unwrap();
     assert_same(&a, &memory, NOON).await;
 }
 
