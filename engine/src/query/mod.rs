@@ -10,10 +10,12 @@
 
 mod alerts;
 mod book;
+mod choice;
 mod commerce;
 mod concat;
 mod dead_letters;
 mod dialect;
+mod distinct;
 mod errors;
 mod events;
 mod functions;

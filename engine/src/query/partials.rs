@@ -1,4 +1,5 @@
-//! Partial aggregates, kept for each piece of the table: a file, or a batch of the buffer.
+//! Partial aggregates, kept for each piece of the table: a file, or a batch of the buffer; and for each part of the kept
+//! views of orders ([`super::book`]).
 //!
 //! Pieces never change, so what an aggregate made of one holds for as long as the piece is part of the table; a flush, a
 //! compaction or a late event makes new pieces, and the others stay known. The final step adds them up as it does anyway:
@@ -16,7 +17,7 @@ use std::sync::{Arc, Weak};
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray, make_array};
 use arrow::compute::{SortOptions, concat_batches};
-use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Fields, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
@@ -35,6 +36,7 @@ use datafusion::physical_expr::expressions::{
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::memory::MemoryStream;
@@ -54,10 +56,14 @@ use crate::event;
 
 /// Aggregates remembered.
 const MAX_SHAPES: usize = 1_024;
-/// Pieces that are computed apart in one query; the others are read together, as if nothing was kept.
-const MAX_COMPUTED: usize = 64;
+/// Files that are computed apart in one query; the others are read together, as if nothing was kept.
+const MAX_COMPUTED_FILES: usize = 64;
+/// The same for batches in memory.
+const MAX_COMPUTED_BATCHES: usize = 512;
 /// Batches of the buffer below this are read each time: they are merged soon.
-const MIN_BATCH_ROWS: usize = 1_024;
+const MIN_BUFFER_ROWS: usize = 1_024;
+/// Other batches below this are not worth an entry.
+const MIN_BATCH_ROWS: usize = 64;
 /// A partial aggregate is kept when it has at most this many rows,
 const FEW_ROWS: usize = 1_024;
 /// or at most one for so many of its piece.
@@ -266,7 +272,7 @@ enum Step {
 #[derive(PartialEq, Eq, Hash)]
 enum Source {
     Files { columns: Vec<(Arc<dyn PhysicalExpr>, String)>, predicate: Option<Arc<dyn PhysicalExpr>> },
-    Buffer(Option<Vec<usize>>),
+    Memory(Fields, Option<Vec<usize>>),
 }
 
 /// Whether an expression gives the same for the same row whenever it is asked.
@@ -329,7 +335,7 @@ impl Shape {
                 Source::Files { columns, predicate } => {
                     columns.iter().all(|(expr, _)| is_settled(expr)) && predicate.iter().all(is_settled)
                 }
-                Source::Buffer(_) => true,
+                Source::Memory(..) => true,
             };
         settled.then_some(shape)
     }
@@ -374,9 +380,9 @@ impl Leaf {
         config.limit.is_none().then_some((config, source))
     }
 
-    fn buffer(&self) -> Option<&MemorySourceConfig> {
+    fn memory(&self) -> Option<&MemorySourceConfig> {
         let memory = self.scan.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<MemorySourceConfig>()?;
-        (Arc::ptr_eq(&memory.original_schema(), &event::table_schema()) && memory.fetch().is_none()).then_some(memory)
+        memory.fetch().is_none().then_some(memory)
     }
 
     fn source(&self) -> Option<Source> {
@@ -386,7 +392,8 @@ impl Leaf {
             let columns = columns.iter().map(|p| (Arc::clone(&p.expr), p.alias.clone())).collect();
             return Some(Source::Files { columns, predicate: source.filter() });
         }
-        self.buffer().map(|memory| Source::Buffer(memory.projection().clone()))
+        let memory = self.memory()?;
+        Some(Source::Memory(memory.original_schema().fields().clone(), memory.projection().clone()))
     }
 
     /// The partial aggregate of other rows of the same kind.
@@ -415,9 +422,12 @@ impl Leaf {
             }
             return Ok(Some((parts, Rest::default())));
         }
-        let Some(memory) = self.buffer() else { return Ok(None) };
+        let Some(memory) = self.memory() else { return Ok(None) };
+        let is_buffer = Arc::ptr_eq(&memory.original_schema(), &event::table_schema());
+        let least = if is_buffer { MIN_BUFFER_ROWS } else { MIN_BATCH_ROWS };
         let batches = memory.partitions().iter().flatten();
-        let (large, small): (Vec<_>, Vec<_>) = batches.partition(|batch| batch.num_rows() >= MIN_BATCH_ROWS);
+        let (large, small): (Vec<_>, Vec<_>) =
+            batches.partition(|batch| batch.num_rows() >= least && batch.num_columns() > 0);
         let parts = large.into_iter().map(Part::batch).collect();
         Ok(Some((parts, Rest { batches: small.into_iter().cloned().collect(), ..Rest::default() })))
     }
@@ -434,7 +444,7 @@ impl Leaf {
                 .build();
             return Ok(DataSourceExec::from_data_source(config));
         }
-        let Some(memory) = self.buffer() else { return internal_err!("a scan of pieces reads files or the buffer") };
+        let Some(memory) = self.memory() else { return internal_err!("a scan of pieces reads files or memory") };
         let source =
             MemorySourceConfig::try_new(&[rest.batches], memory.original_schema(), memory.projection().clone())?
                 .with_show_sizes(false);
@@ -534,6 +544,7 @@ impl AnswerFromPartials {
         let mut leaves = Vec::new();
         Leaf::collect(aggregate.input(), &[], &mut leaves);
         let schema = aggregate.schema();
+        let whole = Arc::new(aggregate.clone());
         let (mut kept, mut computed, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for leaf in leaves {
             let shape = Shape::of(aggregate, &leaf);
@@ -550,14 +561,16 @@ impl AnswerFromPartials {
                 others.push(leaf.over(aggregate, Arc::clone(&leaf.scan))?);
                 continue;
             };
+            let most = if leaf.files().is_some() { MAX_COMPUTED_FILES } else { MAX_COMPUTED_BATCHES };
+            let already = computed.len();
             for part in parts {
                 let key = Key { shape, piece: part.piece.clone() };
                 if let Some(batch) = self.0.get(&key, &schema) {
                     kept.push(batch);
-                } else if computed.len() < MAX_COMPUTED {
+                } else if computed.len() - already < most {
                     let (alive, rows) = (part.alive.clone(), part.rows);
                     let plan = leaf.over(aggregate, leaf.scan_of(part.rest)?)?;
-                    computed.push(Computed { key, alive, rows, plan });
+                    computed.push(Computed { key, alive, rows, plan, aggregate: Arc::clone(&whole) });
                 } else {
                     rest.add(part);
                 }
@@ -596,6 +609,7 @@ struct Computed {
     alive: Alive,
     rows: usize,
     plan: Arc<dyn ExecutionPlan>,
+    aggregate: Arc<AggregateExec>,
 }
 
 impl PartialsExec {
@@ -667,19 +681,32 @@ impl ExecutionPlan for PartialsExec {
 }
 
 impl Computed {
+    /// The piece's aggregate as one: a file may be read in parts, each of which gives rows of the same groups.
+    fn united(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        if self.plan.output_partitioning().partition_count() == 1 {
+            return Ok(Arc::clone(&self.plan));
+        }
+        Ok(Arc::new(AggregateExec::try_new(
+            AggregateMode::PartialReduce,
+            self.aggregate.group_expr().as_final(),
+            self.aggregate.aggr_expr().to_vec(),
+            vec![None; self.aggregate.aggr_expr().len()],
+            Arc::new(CoalescePartitionsExec::new(Arc::clone(&self.plan))),
+            self.aggregate.input_schema(),
+        )?))
+    }
+
     /// Computes the piece, and keeps what it gave once all of it has ended well.
     fn run(
         self,
         context: &Arc<TaskContext>,
         partials: &Arc<Partials>,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let partitions = self.plan.output_partitioning().partition_count();
-        let inputs: Vec<_> =
-            (0..partitions).map(|at| self.plan.execute(at, Arc::clone(context))).collect::<Result<_>>()?;
+        let rows = self.united()?.execute(0, Arc::clone(context))?;
         let most = FEW_ROWS.max(self.rows / ROWS_FOR_ONE);
         let gathered = Arc::new(Mutex::new(Gathered::default()));
         let (sink, partials) = (Arc::clone(&gathered), Arc::clone(partials));
-        let batches = futures::stream::select_all(inputs).inspect(move |batch| {
+        let batches = rows.inspect(move |batch| {
             let mut gathered = sink.lock();
             match batch {
                 Ok(batch) => {

@@ -16,14 +16,16 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_optimizer::optimizer::{PhysicalOptimizer, PhysicalOptimizerRule};
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use url::Url;
 
+use super::distinct::CountDistinctTexts;
 use super::events::EventsTable;
 use super::partials::{AnswerFromPartials, Partials};
-use super::{QueryConfig, commerce, concat, errors, functions, json, like, order, shortcut, views};
+use super::{QueryConfig, choice, commerce, concat, errors, functions, json, like, order, shortcut, views};
 use crate::error::{Error, Result};
 
 /// The catalog tables stand in.
@@ -115,6 +117,13 @@ fn session_config(threads: usize) -> SessionConfig {
     SessionConfig::from(options).with_batch_size(BATCH_ROWS)
 }
 
+/// What is done to a query's meaning before it is planned, types and all.
+fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules = json::analyzer_rules();
+    rules.push(Arc::new(CountDistinctTexts));
+    rules
+}
+
 /// The rules of DataFusion with ours among them: see [`shortcut`], [`order`] and [`like`].
 fn physical_rules(partials: Arc<Partials>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
@@ -165,7 +174,8 @@ pub(super) fn template(
         .with_aggregate_functions(aggregates)
         .with_window_functions(windows)
         .with_table_function_list(functions::table())
-        .with_analyzer_rules(json::analyzer_rules())
+        .with_analyzer_rules(analyzer_rules())
+        .with_optimizer_rules(choice::optimizer_rules())
         .with_physical_optimizer_rules(physical_rules(partials))
         .build();
     json::register(&mut session).map_err(errors::from_datafusion)?;

@@ -8,21 +8,21 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
 /// Everything a function keeps of its groups.
-pub(super) trait Groups: GroupsAccumulator + Clone + Debug + Sync {
+pub(in crate::query) trait Groups: GroupsAccumulator + Clone + Debug + Sync {
     /// There are so many groups now, whether they had rows or not.
     fn ensure(&mut self, groups: usize) -> Result<()>;
 }
 
 /// All rows as one group.
 #[derive(Debug)]
-pub(super) struct OneGroup<G> {
+pub(in crate::query) struct OneGroup<G> {
     groups: G,
     /// Zeros, as many as the longest batch had rows.
     indices: Vec<usize>,
 }
 
 impl<G: Groups> OneGroup<G> {
-    pub(super) fn new(function: &str, args: &AccumulatorArgs, groups: G) -> Result<Self> {
+    pub(in crate::query) fn new(function: &str, args: &AccumulatorArgs, groups: G) -> Result<Self> {
         if args.is_distinct {
             return plan_err!("{function} does not take DISTINCT: it looks at events, not at values");
         }
@@ -67,12 +67,12 @@ impl<G: Groups> Accumulator for OneGroup<G> {
 }
 
 /// Whether a row counts: it passes the FILTER.
-pub(super) fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
+pub(in crate::query) fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
     filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
 }
 
 /// A group's number, in half the space.
-pub(super) fn check_groups(count: usize) -> Result<()> {
+pub(in crate::query) fn check_groups(count: usize) -> Result<()> {
     if u32::try_from(count).is_err() {
         return exec_err!("more than {} groups in one query", u32::MAX);
     }
@@ -80,7 +80,7 @@ pub(super) fn check_groups(count: usize) -> Result<()> {
 }
 
 /// How many groups are emitted of `count`.
-pub(super) fn emitted(emit_to: EmitTo, count: usize) -> usize {
+pub(in crate::query) fn emitted(emit_to: EmitTo, count: usize) -> usize {
     match emit_to {
         EmitTo::All => count,
         EmitTo::First(n) => n.min(count),
@@ -89,7 +89,7 @@ pub(super) fn emitted(emit_to: EmitTo, count: usize) -> usize {
 
 /// Values of many groups in the order they came, each with its group.
 #[derive(Debug, Clone)]
-pub(super) struct Pairs<T> {
+pub(in crate::query) struct Pairs<T> {
     groups: Vec<u32>,
     values: Vec<T>,
 }
@@ -103,23 +103,23 @@ impl<T> Default for Pairs<T> {
 impl<T: Copy + Default> Pairs<T> {
     /// Adds a value of a group that [`check_groups`] has passed.
     #[inline]
-    pub(super) fn push(&mut self, group: usize, value: T) {
+    pub(in crate::query) fn push(&mut self, group: usize, value: T) {
         #[allow(clippy::cast_possible_truncation)]
         self.groups.push(group as u32);
         self.values.push(value);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::query) fn len(&self) -> usize {
         self.values.len()
     }
 
-    pub(super) fn size(&self) -> usize {
+    pub(in crate::query) fn size(&self) -> usize {
         self.groups.capacity() * size_of::<u32>() + self.values.capacity() * size_of::<T>()
     }
 
     /// Takes the values of the first `n` of all groups, group by group: `offsets[g]..offsets[g + 1]` are those of `g`.
     /// The groups after them move down by `n`.
-    pub(super) fn take(&mut self, n: usize, all: usize) -> (Vec<usize>, Vec<T>) {
+    pub(in crate::query) fn take(&mut self, n: usize, all: usize) -> (Vec<usize>, Vec<T>) {
         let (groups, values) =
             if n == all { (std::mem::take(&mut self.groups), std::mem::take(&mut self.values)) } else { self.split(n) };
         let mut offsets = vec![0; n + 2];
@@ -163,7 +163,7 @@ impl<T: Copy + Default> Pairs<T> {
 }
 
 /// List offsets of 32 bits.
-pub(super) fn list_offsets(offsets: &[usize], scale: usize) -> Result<Vec<i32>> {
+pub(in crate::query) fn list_offsets(offsets: &[usize], scale: usize) -> Result<Vec<i32>> {
     let Some(end) = offsets.last() else { return Ok(vec![0]) };
     if i32::try_from(end * scale).is_err() {
         return exec_err!("more than {} values in one column of lists", i32::MAX);

@@ -10,7 +10,7 @@ mod constants;
 mod count_each;
 mod funnel;
 mod funnel_count;
-mod grouped;
+pub(super) mod grouped;
 mod retention;
 mod sessionize;
 mod sessions;
