@@ -102,6 +102,35 @@ impl Log {
         }
     }
 
+    /// Adds the columns to the table that it was made without: readers find nulls in the files that are older. Nothing else
+    /// may be writing yet.
+    pub(super) async fn upgrade(&self, now: Micros, attempts: u32) -> Result<()> {
+        let mut failure = None;
+        for _ in 0..=attempts {
+            // Also after a failure: it may have landed.
+            let state = self.state().await?;
+            let missing = match check_table(&state)? {
+                Columns::Same => return Ok(()),
+                Columns::Older(missing) => missing,
+            };
+            let mut metadata = json(state.metadata())?;
+            metadata["schemaString"] = serde_json::Value::String(json(&delta_schema()?)?.to_string());
+            let names: Vec<_> = missing.iter().map(|field| field.name().clone()).collect();
+            let mut info = DeltaOperation::AddColumn { fields: missing }.get_commit_info();
+            info.timestamp = Some(now / MILLISECOND);
+            info.engine_info = Some(format!("tideline/{}", env!("CARGO_PKG_VERSION")));
+            let lines = [json(&Action::CommitInfo(info))?, serde_json::json!({ "metaData": metadata })];
+            let commit: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let version = i64::try_from(state.version()).unwrap_or(i64::MAX) + 1;
+            match self.write(version, commit.into()).await {
+                Written::Done => tracing::info!(version, columns = ?names, "the table has new columns"),
+                Written::Taken => {}
+                Written::Unknown(e) => failure = Some(e),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Error::busy("lake_conflict", "other writers of the table were quicker each time")))
+    }
+
     async fn state(&self) -> Result<DeltaTableState> {
         DeltaTableState::try_new(self.store.as_ref(), None).await.map_err(|e| delta_error("reading the table's log", e))
     }
@@ -188,23 +217,45 @@ fn delta_schema() -> Result<StructType> {
     Ok(schema)
 }
 
+fn json(value: &impl serde::Serialize) -> Result<serde_json::Value> {
+    serde_json::to_value(value).map_err(|e| Error::internal(format!("cannot write the table's log as JSON: {e}")))
+}
+
+/// How a table's columns stand to the event schema.
+#[derive(Debug)]
+enum Columns {
+    Same,
+    /// It was made without these.
+    Older(Vec<StructField>),
+}
+
 /// Refuses a table that is not ours to write.
-fn check_table(state: &DeltaTableState) -> Result<()> {
-    let refuse = |what: String| {
-        Error::new(Kind::Corrupt, "lake_schema", format!("the Delta table is not Tideline's: {what}"))
-            .with_hint("point the data folder at an empty place, or move the folder `lake` aside")
+fn check_table(state: &DeltaTableState) -> Result<Columns> {
+    let refuse = |what: String, hint: &str| {
+        let message = format!("the Delta table is not one this Tideline writes: {what}");
+        Err(Error::new(Kind::Corrupt, "lake_schema", message).with_hint(hint))
     };
+    let elsewhere = "point the data folder at an empty place, or move the folder `lake` aside";
     if state.metadata().partition_columns() != [EVENT_DATE.to_owned()] {
-        return Err(refuse(format!("it is partitioned by {:?}", state.metadata().partition_columns())));
+        return refuse(format!("it is partitioned by {:?}", state.metadata().partition_columns()), elsewhere);
     }
-    let (found, expected) = (state.schema(), delta_schema()?);
+    let (found, ours) = (state.schema(), delta_schema()?);
     let shape = |f: &StructField| (f.name().clone(), f.data_type().clone(), f.is_nullable());
-    let differs = expected.fields().find(|f| found.field(f.name()).map(shape) != Some(shape(f)));
-    match differs {
-        Some(field) => Err(refuse(format!("column {} is missing or of another type", field.name()))),
-        None if found.fields().len() != expected.fields().len() => Err(refuse("it has columns of its own".into())),
-        None => Ok(()),
+    if let Some(unknown) = found.fields().find(|f| ours.field(f.name()).is_none()) {
+        let hint = "a newer Tideline has written it: use that one, or move the folder `lake` aside";
+        return refuse(format!("it has the column {}", unknown.name()), hint);
     }
+    let mut missing = Vec::new();
+    for field in ours.fields() {
+        match found.field(field.name()) {
+            Some(there) if shape(there) == shape(field) => {}
+            // Rows that are there have no value in a column that is added.
+            None if field.is_nullable() => missing.push(field.clone()),
+            Some(_) => return refuse(format!("column {} is of another type", field.name()), elsewhere),
+            None => return refuse(format!("column {} is missing", field.name()), elsewhere),
+        }
+    }
+    Ok(if missing.is_empty() { Columns::Same } else { Columns::Older(missing) })
 }
 
 fn live_files(state: &DeltaTableState) -> Result<Vec<LakeFile>> {

@@ -142,6 +142,7 @@ impl Lake {
                 .map_err(|e| Error::invalid("lake_config", format!("the lake cannot be written like this: {e}")))?;
         }
         let log = Log::open(Arc::clone(&store), &node, &config).await?;
+        log.upgrade(clock.now(), config.commit_attempts).await?;
         let lake = Self {
             log,
             clock,

@@ -5,8 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -14,7 +13,7 @@ use super::frame::{self, SegmentHeader};
 use super::segment::{Scan, Segment, file_name, frames_after, parse_name, scan};
 use super::{Frame, Recovered};
 use crate::error::{Error, Result};
-use crate::event::{Seq, stored_schema};
+use crate::event::{Seq, conform, stored_schema};
 use crate::fs::Fs;
 
 /// What a log's files hold.
@@ -225,30 +224,13 @@ fn decode(segment: &Examined, covered: Seq) -> Result<Vec<Frame>> {
         .map(|(at, frame)| {
             let context = || format!("{}, byte {at}", segment.path.display());
             let batch = frame::decode_batch(&segment.bytes, *at, frame, &header.schema)
-                .and_then(|batch| as_stored(&batch))
+                .and_then(|batch| conform(batch, &stored_schema()))
                 .map_err(|e| Error::corrupt(e.message).context(context()))?;
             let skip = (covered.plus(1).0).saturating_sub(frame.first.0) as usize;
             let batch = if skip == 0 { batch } else { batch.slice(skip, batch.num_rows() - skip) };
             Ok(Frame { first: frame.first.plus(skip as u64), last: frame.last(), batch })
         })
         .collect()
-}
-
-/// A batch in the schema of today: columns that did not exist when it was written are null.
-fn as_stored(batch: &RecordBatch) -> Result<RecordBatch> {
-    let schema: SchemaRef = stored_schema();
-    if batch.schema() == schema {
-        return Ok(batch.clone());
-    }
-    let column = |field: &Arc<arrow::datatypes::Field>| -> Result<ArrayRef> {
-        match batch.column_by_name(field.name()) {
-            Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-            Some(column) => Ok(arrow::compute::cast(column, field.data_type())?),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        }
-    };
-    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
-    Ok(RecordBatch::try_new(schema, columns)?)
 }
 
 fn report(examined: &[Examined], damage: Option<Damage>) -> Report {
@@ -345,6 +327,8 @@ pub fn salvage(fs: &dyn Fs, path: &Path) -> Result<Vec<RecordBatch>> {
     let sound = frames_after(&bytes, header.len)
         .filter(|(at, _)| frame::check_frame(&bytes[*at..], header.salt).is_ok_and(|f| f.rows > 0));
     sound
-        .map(|(at, frame)| frame::decode_batch(&bytes, at, &frame, &header.schema).and_then(|batch| as_stored(&batch)))
+        .map(|(at, frame)| {
+            frame::decode_batch(&bytes, at, &frame, &header.schema).and_then(|batch| conform(batch, &stored_schema()))
+        })
         .collect()
 }
