@@ -42,9 +42,11 @@ pub mod code {
     pub const INVALID_TEXT: &str = "invalid_text";
     /// Written with a version of the event schema that this build does not know.
     pub const NEWER_SCHEMA: &str = "newer_schema_version";
+    /// The person it is about was erased after it happened; it is not kept as a dead letter either.
+    pub const ERASED: &str = "erased";
 
     /// All of them, in the order above.
-    pub const ALL: [&str; 16] = [
+    pub const ALL: [&str; 17] = [
         INVALID_JSON,
         INVALID_UTF8,
         NOT_AN_OBJECT,
@@ -61,6 +63,7 @@ pub mod code {
         TOO_LONG,
         INVALID_TEXT,
         NEWER_SCHEMA,
+        ERASED,
     ];
 }
 

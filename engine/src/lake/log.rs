@@ -18,7 +18,7 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::table::state::DeltaTableState;
 use deltalake::{DeltaTable, DeltaTableError, TableProperty, checkpoints};
 use futures::TryStreamExt;
-use object_store::ObjectStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 use uuid::Uuid;
 
@@ -195,6 +195,31 @@ impl Log {
             .map_err(|e| delta_error("reading the table's removed files", e))
     }
 
+    /// Writes a checkpoint of the latest version and deletes everything before it, whatever the retention says; returns the
+    /// version and how many files went.
+    pub(super) async fn forget_history(&self) -> Result<(i64, usize)> {
+        let failed = |e| delta_error("writing a checkpoint", e);
+        let mut table = DeltaTable::new(Arc::clone(&self.store));
+        table.load().await.map_err(failed)?;
+        checkpoints::create_checkpoint(&table, None).await.map_err(failed)?;
+        let version = i64::try_from(table.version().unwrap_or(0)).unwrap_or(i64::MAX);
+        let store = self.store.object_store(None);
+        let folder = object_store::path::Path::from("_delta_log");
+        let listed: Vec<_> =
+            store.list(Some(&folder)).try_collect().await.map_err(|e| store_error("listing the table's log", e))?;
+        let mut dropped = 0;
+        for entry in listed {
+            if entry.location.filename().and_then(version_of).is_some_and(|of| of < version) {
+                match store.delete(&entry.location).await {
+                    Ok(()) => dropped += 1,
+                    Err(object_store::Error::NotFound { .. }) => {}
+                    Err(e) => return Err(store_error("deleting an entry of the table's log", e)),
+                }
+            }
+        }
+        Ok((version, dropped))
+    }
+
     /// Writes a checkpoint of the latest version and drops log entries that are past their retention; returns the
     /// version and how many were dropped.
     pub(super) async fn checkpoint(&self) -> Result<(i64, usize)> {
@@ -205,6 +230,12 @@ impl Log {
         let dropped = checkpoints::cleanup_metadata(&table, None).await.map_err(failed)?;
         Ok((i64::try_from(table.version().unwrap_or(0)).unwrap_or(i64::MAX), dropped))
     }
+}
+
+/// The version of an entry or checkpoint of the log.
+pub fn version_of(name: &str) -> Option<i64> {
+    let (digits, rest) = name.split_at_checked(20)?;
+    (rest.starts_with('.') && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
 }
 
 /// The table's schema in Delta's terms.

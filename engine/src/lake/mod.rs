@@ -28,6 +28,7 @@ use crate::pace::{CALM_NICENESS, Pace, yield_to_others};
 
 mod commit;
 mod compact;
+mod erase;
 mod files;
 mod log;
 mod maintain;
@@ -39,6 +40,8 @@ mod tests;
 mod writer;
 
 pub use compact::{CompactionPolicy, Eagerness, Job, plan};
+pub use erase::{Erased, Purged};
+pub use log::version_of as log_version;
 pub use files::{LakeFile, LakeSnapshot};
 pub use maintain::{Check, Vacuumed};
 
