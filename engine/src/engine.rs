@@ -50,9 +50,9 @@ pub use backup::Backup;
 pub use erase::{BEYOND_REACH, EraseReport};
 pub use letters::{Fix, Fixed, Replay, ReplayError, ReplayReport};
 pub use maintain::{CloseReport, CompactReport, FlushReport, MaintainConfig};
+pub use open::{FolderLock, lock as lock_folder};
 pub use restore::{RestoreReport, restore};
 pub use search::Found;
-pub use open::{FolderLock, lock as lock_folder};
 
 /// Bodies up to this size are decoded where they arrive; larger ones on a thread of their own.
 const DECODE_INLINE_BYTES: usize = 512 << 10;
@@ -344,7 +344,8 @@ impl Engine {
         let AlertsConfig { limits, targets, .. } = config.alerts.clone();
         let alert_log = Arc::new(AlertLog::open(Arc::clone(&fs), &config.data_dir, limits, targets)?);
         let erasures = Erasures::open(Arc::clone(&fs), &config.data_dir, config.erase.clone())?;
-        let dead_letters = DeadLetters::open(Arc::clone(&fs), &config.data_dir.join("dead_letters"), config.dead_letter_bytes)?;
+        let dead_letters =
+            DeadLetters::open(Arc::clone(&fs), &config.data_dir.join("dead_letters"), config.dead_letter_bytes)?;
         let dead_letters = Arc::new(dead_letters);
         let published = Arc::new(Published::new(at, buffer));
         let dedup = Dedup::new(config.dedup_bytes);

@@ -15,8 +15,8 @@ use crate::auth::keys::KeyStore;
 use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
 use crate::http::{
-    self, admin, alerts, analytics, cors, dead_letters, docs, export, ingest, keys, lifecycle, live, metrics, ops, page, session,
-    sql,
+    self, admin, alerts, analytics, cors, dead_letters, docs, export, ingest, keys, lifecycle, live, metrics, ops,
+    page, session, sql,
 };
 use crate::rate_limit::RateLimiter;
 use crate::realtime::RealTime;

@@ -147,10 +147,7 @@ pub fn is_part(path: &str) -> bool {
 }
 
 /// Reads a file through and returns its length and checksum; each piece is given to `piece`.
-pub(crate) fn read_through(
-    file: &dyn ReadFile,
-    mut piece: impl FnMut(&Bytes) -> Result<()>,
-) -> Result<(u64, u32)> {
+pub(crate) fn read_through(file: &dyn ReadFile, mut piece: impl FnMut(&Bytes) -> Result<()>) -> Result<(u64, u32)> {
     let (len, mut at, mut crc) = (file.len(), 0, 0);
     while at < len {
         let bytes = file.read_at(at..len.min(at + PIECE_BYTES))?;
@@ -185,7 +182,8 @@ pub fn verify(fs: &dyn Fs, dir: &Path) -> Result<Manifest> {
     let manifest = manifest(fs, dir)?;
     let mut problems = Vec::new();
     for entry in &manifest.files {
-        let found = fs.open(&dir.join(&entry.path)).map_err(Error::from).and_then(|file| read_through(&*file, |_| Ok(())));
+        let found =
+            fs.open(&dir.join(&entry.path)).map_err(Error::from).and_then(|file| read_through(&*file, |_| Ok(())));
         problems.extend(problem(entry, found));
     }
     refuse(dir, problems)?;

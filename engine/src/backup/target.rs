@@ -45,8 +45,9 @@ impl Target {
                 .with_hint("name a folder inside it"));
         };
         if fs.list(out).is_ok() || fs.stat(out).is_ok() {
-            return Err(Error::invalid("folder_exists", format!("{} is there already", out.display()))
-                .with_hint("each backup is a folder of its own: name one that does not exist, by its date for example"));
+            return Err(Error::invalid("folder_exists", format!("{} is there already", out.display())).with_hint(
+                "each backup is a folder of its own: name one that does not exist, by its date for example",
+            ));
         }
         let made_in = out.with_file_name(format!(".{name}.tideline-backup"));
         fs.create_dir_all(&made_in).map_err(|e| cannot(&made_in, e))?;
@@ -62,7 +63,16 @@ impl Target {
             gone.map_err(|e| cannot(&entry.path, e))?;
         }
         let folders = BTreeSet::from([made_in.clone()]);
-        Ok(Self { fs, out: out.to_owned(), made_in, _lock: lock, folders, open: None, files: Vec::new(), manifest: None })
+        Ok(Self {
+            fs,
+            out: out.to_owned(),
+            made_in,
+            _lock: lock,
+            folders,
+            open: None,
+            files: Vec::new(),
+            manifest: None,
+        })
     }
 
     /// Writes what comes next. A file is synced when its last byte is written.

@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::clock::MILLISECOND;
 use crate::decode::{Decoded, Rejected};
 use crate::dedup::Key;
-use crate::erase::{Erasure, Eraser, Ids, Person, Tombstones};
+use crate::erase::{Eraser, Erasure, Ids, Person, Tombstones};
 use crate::error::{Error, Result};
 use crate::event::{Seq, USER_ID};
 use crate::lake::{Erased, Purged};
@@ -108,6 +108,11 @@ impl Engine {
             *erased = self.erasures.tombstones();
         }
         self.erase_noted(&erasure).await
+    }
+
+    /// Whether an erasure was begun and is not done.
+    pub fn is_erasing(&self) -> bool {
+        self.erasures.running().is_some()
     }
 
     /// The folder to oneself, but for ingest and queries.
@@ -198,8 +203,11 @@ impl Engine {
         self.sequencer.truncate(self.lake.covered()).await?;
         let after = before.iter().filter(|path| self.fs.stat(path).is_ok()).count();
         if after > 0 {
-            return Err(Error::busy("log_stays", format!("{after} segments of the write-ahead log could not be deleted"))
-                .with_hint("the server's log says why; then run the same again"));
+            return Err(Error::busy(
+                "log_stays",
+                format!("{after} segments of the write-ahead log could not be deleted"),
+            )
+            .with_hint("the server's log says why; then run the same again"));
         }
         self.fs.sync_dir(&dir)?;
         Ok(before.len())
@@ -241,11 +249,7 @@ impl Engine {
 
 /// Sets events of people apart who were erased since these were made. They are named in the answer, and nothing of them is
 /// kept: a dead letter would be what the erasure took away.
-pub(super) fn refuse_erased(
-    erased: &Tombstones,
-    decoded: &mut Decoded,
-    keys: &mut Vec<Key>,
-) -> Result<Vec<Rejected>> {
+pub(super) fn refuse_erased(erased: &Tombstones, decoded: &mut Decoded, keys: &mut Vec<Key>) -> Result<Vec<Rejected>> {
     let Some(theirs) = erased.find(&decoded.batch) else { return Ok(Vec::new()) };
     let refused = decoded.rows.iter().zip(theirs.values()).filter(|(_, erased)| *erased).map(|(&index, _)| Rejected {
         index: index as usize,

@@ -95,8 +95,9 @@ fn make_room(fs: &dyn Fs, dir: &Path) -> Result<()> {
             None => Ok(()),
             Some(entry) => {
                 let message = format!("{} is not empty: it has {}", dir.display(), entry.path.display());
-                Err(Error::invalid("folder_not_empty", message)
-                    .with_hint("name a new folder with --data-dir; move this one aside if the backup is to take its place"))
+                Err(Error::invalid("folder_not_empty", message).with_hint(
+                    "name a new folder with --data-dir; move this one aside if the backup is to take its place",
+                ))
             }
         };
     }
@@ -141,12 +142,7 @@ fn copy(fs: &dyn Fs, manifest: &Manifest, from: &Path, to: &Path) -> Result<()> 
 
 /// Moves the log's rest to the lake under the old node id, and takes the log away. Returns how many events that were, and
 /// how many there are.
-async fn drain(
-    fs: &Arc<dyn Fs>,
-    clock: &Arc<dyn Clock>,
-    mut config: EngineConfig,
-    dir: &Path,
-) -> Result<(usize, u64)> {
+async fn drain(fs: &Arc<dyn Fs>, clock: &Arc<dyn Clock>, mut config: EngineConfig, dir: &Path) -> Result<(usize, u64)> {
     config.data_dir = dir.to_owned();
     config.query.spill_dir = None;
     config.maintain.every = Duration::ZERO;
@@ -160,7 +156,10 @@ async fn drain(
     drop(engine);
     if report.rows_kept_in_log > 0 {
         let why = report.reason.unwrap_or_default();
-        return Err(Error::internal(format!("{} events of the log did not get into the lake: {why}", report.rows_kept_in_log)));
+        return Err(Error::internal(format!(
+            "{} events of the log did not get into the lake: {why}",
+            report.rows_kept_in_log
+        )));
     }
     let wal_dir = dir.join("wal");
     for entry in fs.list(&wal_dir)?.into_iter().filter(|entry| wal::first_of(&entry.path).is_some()) {

@@ -16,8 +16,8 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use record::{Erasure, Erasures, Tombstones};
 pub use record::EraseConfig;
+pub use record::{Erasure, Erasures, Tombstones};
 pub use rows::{Eraser, Rewritten, Touch};
 pub(crate) use rows::{names, text_columns};
 
@@ -90,7 +90,8 @@ impl Ids {
         let id = |text: &str| {
             let json = serde_json::Value::from(text).to_string();
             let mut forms = vec![Finder::new(text).into_owned()];
-            forms.extend((json[1..json.len() - 1] != *text).then(|| Finder::new(&json[1..json.len() - 1]).into_owned()));
+            forms
+                .extend((json[1..json.len() - 1] != *text).then(|| Finder::new(&json[1..json.len() - 1]).into_owned()));
             Id { text: text.to_owned(), forms }
         };
         Self(person.ids().map(id).collect())
@@ -118,9 +119,8 @@ impl Ids {
             let quoted = before == Some(b'"') && matches!(after, Some(b'"' | b'\\'));
             alone && (id.text.len() >= TELLING_BYTES || quoted || len == text.len())
         };
-        let found = |id: &Id| {
-            id.forms.iter().any(|form| form.find_iter(text).any(|at| telling(id, at, form.needle().len())))
-        };
+        let found =
+            |id: &Id| id.forms.iter().any(|form| form.find_iter(text).any(|at| telling(id, at, form.needle().len())));
         self.0.iter().any(found)
     }
 

@@ -68,7 +68,12 @@ pub struct Eraser {
 impl Eraser {
     /// Of this person. With `rows` their rows go as a whole; `key` makes the names of what has to stay apart.
     pub fn new(person: &Person, rows: bool, key: [u8; 16]) -> Self {
-        Self { ids: Ids::of(person), rows, hasher: SipHasher13::new_with_key(&key), linked: parking_lot::Mutex::default() }
+        Self {
+            ids: Ids::of(person),
+            rows,
+            hasher: SipHasher13::new_with_key(&key),
+            linked: parking_lot::Mutex::default(),
+        }
     }
 
     /// The person's ids.
@@ -149,7 +154,9 @@ impl Eraser {
             if !self.ids.mentioned_in(text.as_bytes()) {
                 return Some(text.to_owned().into());
             }
-            RENAMED.contains(&name).then(|| format!("erased-{:032x}", self.hasher.hash(text.as_bytes()).as_u128()).into())
+            RENAMED
+                .contains(&name)
+                .then(|| format!("erased-{:032x}", self.hasher.hash(text.as_bytes()).as_u128()).into())
         };
         column.iter().enumerate().map(value).collect()
     }

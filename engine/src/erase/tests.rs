@@ -19,7 +19,8 @@ fn person(user_id: &str, anonymous_ids: &[&str]) -> Person {
 #[test]
 fn an_id_is_found_as_a_word_and_a_short_one_only_as_a_whole_value() {
     let long = Ids::of(&person("user_204983", &[]));
-    for text in ["user_204983", "/u/user_204983?x=1", "a user_204983, b", r#"{"a":"user_204983"}"#, r#"["\u0075ser_204983"]"#]
+    for text in
+        ["user_204983", "/u/user_204983?x=1", "a user_204983, b", r#"{"a":"user_204983"}"#, r#"["\u0075ser_204983"]"#]
     {
         assert!(long.mentioned_in(text.as_bytes()), "{text}");
     }

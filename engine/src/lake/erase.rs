@@ -68,9 +68,9 @@ impl Lake {
             }
             done.files_searched += files.len();
             seen.extend(files.iter().map(|file| file.path.clone()));
-            let searches = files.into_iter().map(|file| async move {
-                Ok::<_, Error>(self.speaks_of(&file, eraser).await?.then_some(file))
-            });
+            let searches = files
+                .into_iter()
+                .map(|file| async move { Ok::<_, Error>(self.speaks_of(&file, eraser).await?.then_some(file)) });
             let found = futures::stream::iter(searches).buffered(PARALLEL_SEARCHES);
             let found: Vec<Arc<LakeFile>> = found.try_filter_map(|file| async { Ok(file) }).try_collect().await?;
             for files in found.chunks(FILES_A_COMMIT) {
@@ -102,17 +102,13 @@ impl Lake {
     }
 
     /// Puts files without the person in the place of these, in one commit; returns the new ones' paths.
-    async fn replace(
-        &self,
-        files: &[Arc<LakeFile>],
-        eraser: &Arc<Eraser>,
-        done: &mut Erased,
-    ) -> Result<Vec<String>> {
+    async fn replace(&self, files: &[Arc<LakeFile>], eraser: &Arc<Eraser>, done: &mut Erased) -> Result<Vec<String>> {
         let mut added: Vec<(Arc<LakeFile>, Writing)> = Vec::new();
         for file in files {
             let footer = read::footer(&self.store, file).await?;
             let writing = self.known.writing(new_path(file.day));
-            let (store, config, path) = (Arc::clone(&self.store), self.config.clone(), read::store_path(&writing.path)?);
+            let (store, config, path) =
+                (Arc::clone(&self.store), self.config.clone(), read::store_path(&writing.path)?);
             let (input, eraser) = ((Arc::clone(file), footer), Arc::clone(eraser));
             let runtime = tokio::runtime::Handle::current();
             let work = move || {
@@ -184,7 +180,9 @@ impl Lake {
             while self.known.is_held(path) {
                 if begun.elapsed() > wait {
                     return Err(Error::busy("still_read", "a query still reads a file that is to be deleted")
-                        .with_hint("what was done stays done: wait for the query, or cancel it, and run the same again"));
+                        .with_hint(
+                            "what was done stays done: wait for the query, or cancel it, and run the same again",
+                        ));
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }

@@ -128,7 +128,8 @@ impl Log {
                 Written::Unknown(e) => failure = Some(e),
             }
         }
-        Err(failure.unwrap_or_else(|| Error::busy("lake_conflict", "other writers of the table were quicker each time")))
+        Err(failure
+            .unwrap_or_else(|| Error::busy("lake_conflict", "other writers of the table were quicker each time")))
     }
 
     async fn state(&self) -> Result<DeltaTableState> {

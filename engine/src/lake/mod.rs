@@ -41,8 +41,8 @@ mod writer;
 
 pub use compact::{CompactionPolicy, Eagerness, Job, plan};
 pub use erase::{Erased, Purged};
-pub use log::version_of as log_version;
 pub use files::{LakeFile, LakeSnapshot};
+pub use log::version_of as log_version;
 pub use maintain::{Check, Vacuumed};
 
 use commit::Tip;

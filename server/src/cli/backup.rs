@@ -124,8 +124,8 @@ pub fn run(args: &BackupArgs) -> Result<ExitCode> {
             From::Server(client) => from_server(&client, !args.without_keys, &mut to),
             From::Folder(dir) => from_folder(&dir, !args.without_keys, &mut to),
         };
-        match copied.and_then(|()| Ok(&mut to)) {
-            Ok(_) => (to.target.finish()?, "backed up"),
+        match copied {
+            Ok(()) => (to.target.finish()?, "backed up"),
             Err(e) => {
                 to.target.abort();
                 return Err(e);

@@ -193,6 +193,7 @@ fn is_usage(error: &Error) -> bool {
             | "invalid_key"
             | "invalid_mapping"
             | "invalid_parameter"
+            | "invalid_person"
             | "invalid_url"
             | "missing_filter"
     )

@@ -463,11 +463,11 @@ pub const OPERATIONS: &[Operation] = &[
         bodies: &[(JSON, "EraseRequest", r#"{"user_id":"u_204983"}"#)],
         body_required: true,
         answers: &[(200, "What was found and removed, place by place", &[(JSON, "EraseReport", "")])],
-        refusals: &[BODY, WRITE, &[
-            (400, "invalid_person"),
-            (413, "too_many_erased"),
-            (503, "folder_busy, still_read, log_stays"),
-        ]],
+        refusals: &[
+            BODY,
+            WRITE,
+            &[(400, "invalid_person"), (413, "too_many_erased"), (503, "folder_busy, still_read, log_stays")],
+        ],
         ..ADMIN
     },
     Operation {
