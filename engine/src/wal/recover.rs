@@ -9,10 +9,10 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::frame::{self, SegmentHeader};
+use super::frame::{self, Bad, SegmentHeader};
 use super::segment::{Scan, Segment, file_name, frames_after, parse_name, scan};
 use super::{Frame, Recovered};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::{Seq, conform, stored_schema};
 use crate::fs::Fs;
 
@@ -189,7 +189,8 @@ pub(super) fn recover(fs: &dyn Fs, dir: &Path, covered: Seq) -> Result<(Kept, Re
     fs.sync_dir(dir)?;
     let (mut examined, damage) = examine(fs, segments, Some(covered))?;
     if let Some(damage) = damage {
-        return Err(damage.into());
+        let newer = examined.last().is_some_and(|e| matches!(SegmentHeader::decode(&e.bytes), Err(Bad::Version(_))));
+        return Err(if newer { newer_format(&damage) } else { damage.into() });
     }
     let clean = examined.last().is_none_or(|last| last.scan.closed && last.torn_bytes() == 0);
     let torn_bytes = examined.last().map_or(0, Examined::torn_bytes);
@@ -215,6 +216,12 @@ pub(super) fn recover(fs: &dyn Fs, dir: &Path, covered: Seq) -> Result<(Kept, Re
         segments.push(Segment { path: segment.path, first, last, bytes: segment.scan.end as u64 });
     }
     Ok((Kept { segments, marked }, Recovered { frames, torn_bytes, clean, last }))
+}
+
+/// Nothing is wrong with such a log, and it must not be repaired.
+fn newer_format(found: &Damage) -> Error {
+    let message = format!("the write-ahead log is newer than this build: {}: {}", found.file.display(), found.what);
+    Error::new(Kind::Invalid, "newer_format", message).with_hint("use a newer tideline")
 }
 
 fn decode(segment: &Examined, covered: Seq) -> Result<Vec<Frame>> {

@@ -173,7 +173,7 @@ async fn what_a_newer_build_has_written_is_refused_with_what_to_do() {
     segment[36..40].copy_from_slice(&crc.to_le_bytes());
     disk.overwrite(path, &segment).unwrap();
     let (code, said) = refused(disk).await;
-    assert!(code == "corrupt" && said.contains("format version 2"), "{said}");
+    assert!(code == "newer_format" && said.contains("format version 2") && said.contains("newer tideline"), "{said}");
 
     let disk = old_folder().await;
     put(&disk, "/data/erasures.json", br#"{"format":2}"#);

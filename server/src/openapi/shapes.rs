@@ -41,7 +41,7 @@ pub const SHAPES: &[(&str, &str, &str)] = &[
         "status: one(accepted,rejected) -- `rejected` when nothing in it was acceptable
          accepted: int 0.. -- Events stored
          duplicates: int 0.. -- Events that were stored before
-         rejected: int 0.. -- Events kept as dead letters
+         rejected: int 0.. -- Events that were not accepted: kept as dead letters, but for those of people erased since
          errors: [EventError] -- The first of the errors
          errors_total: int 0.. -- How many there are
          seq?: SeqRange -- Where the stored events stand",
