@@ -73,7 +73,7 @@ fn in_file(fs: &dyn Fs, path: &Path, bytes: Bytes, ids: &Ids) -> Result<Option<S
     };
     let Some(batches) = batches else {
         // Damaged: all that can be said is whether the id is in what is left.
-        return Ok(ids.may_be_in(&bytes).then(|| "bytes of a damaged file".to_owned()));
+        return Ok(ids.holds(&bytes).then(|| "bytes of a damaged file".to_owned()));
     };
     for batch in &batches {
         if let Some(column) = in_batch(batch, ids)? {

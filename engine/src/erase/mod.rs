@@ -102,8 +102,14 @@ impl Ids {
         self.0.iter().any(|id| id.text == text)
     }
 
-    /// Whether bytes hold one of them at all, perhaps as part of something else: quick, to rule most out.
+    /// Whether bytes may hold one of them, perhaps as part of something else, or written with escapes: quick, to rule most
+    /// out.
     pub fn may_be_in(&self, bytes: &[u8]) -> bool {
+        memchr::memchr(b'\\', bytes).is_some() || self.holds(bytes)
+    }
+
+    /// Whether bytes hold one of them at all.
+    pub fn holds(&self, bytes: &[u8]) -> bool {
         self.0.iter().flat_map(|id| &id.forms).any(|form| form.find(bytes).is_some())
     }
 

@@ -1,7 +1,6 @@
 //! What an erasure makes of rows. By default a person's rows stay, as facts about the shop that are nobody's any more: type,
 //! time, products, money, campaign, country; so every sum stays what it was. What says who it was goes. Or the rows go.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -141,24 +140,20 @@ impl Eraser {
     }
 
     fn text(&self, name: &str, column: &StringArray, touched: &[Touch]) -> StringArray {
-        let value = |(row, text): (usize, Option<&str>)| -> Option<Cow<'_, str>> {
+        let value = |(text, touch): (Option<&str>, &Touch)| -> Option<String> {
             let text = text?;
-            let own = touched[row] == Touch::Own;
-            if touched[row] == Touch::No {
-                return Some(text.to_owned().into());
-            }
+            let own = *touch == Touch::Own;
             if own && BLANK.contains(&name) {
                 return None;
             }
             let text = if own && name == "page" { text.split(['?', '#']).next().unwrap_or_default() } else { text };
-            if !self.ids.mentioned_in(text.as_bytes()) {
-                return Some(text.to_owned().into());
+            if *touch == Touch::No || !self.ids.mentioned_in(text.as_bytes()) {
+                return Some(text.to_owned());
             }
-            RENAMED
-                .contains(&name)
-                .then(|| format!("erased-{:032x}", self.hasher.hash(text.as_bytes()).as_u128()).into())
+            let name_of = || format!("erased-{:032x}", self.hasher.hash(text.as_bytes()).as_u128());
+            RENAMED.contains(&name).then(name_of)
         };
-        column.iter().enumerate().map(value).collect()
+        column.iter().zip(touched).map(value).collect()
     }
 
     fn note_linked(&self, batch: &RecordBatch, touched: &[Touch]) {
