@@ -31,7 +31,8 @@ fn rows(seqs: impl Iterator<Item = i64> + Clone) -> RecordBatch {
     let n = seqs.clone().count();
     let text = |value: &str| Arc::new(StringArray::from(vec![value; n])) as ArrayRef;
     let times = || TimestampMicrosecondArray::from_iter_values(seqs.clone().map(|s| (MARCH_MS + s) * 1_000));
-    let columns = old_schema().fields().iter().map(|field| match field.name().as_str() {
+    let schema = old_schema();
+    let columns = schema.fields().iter().map(|field| match field.name().as_str() {
         "event_ts" | "received_at" => Arc::new(times().with_timezone("UTC")) as ArrayRef,
         "event_type" => text("page_view"),
         "node" => text(NODE),
@@ -40,7 +41,7 @@ fn rows(seqs: impl Iterator<Item = i64> + Clone) -> RecordBatch {
         "event_id" => Arc::new(seqs.clone().map(|s| Some(format!("e{s}"))).collect::<StringArray>()) as ArrayRef,
         _ => new_null_array(field.data_type(), n),
     });
-    RecordBatch::try_new(old_schema(), columns.collect()).unwrap()
+    RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()
 }
 
 fn put(disk: &SimFs, path: &str, bytes: &[u8]) {

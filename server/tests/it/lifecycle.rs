@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use tideline_engine::clock::{Clock as _, SystemClock};
 
 use crate::process::Server;
 use crate::redis::Redis;
@@ -157,7 +158,7 @@ fn backups_under_load_are_whole_or_not_there_and_restore_everything_acknowledged
 }
 
 /// The person's events and others', a minute ago.
-fn visit(now_ms: u128) -> String {
+fn visit(now_ms: i64) -> String {
     let ms = now_ms - 60_000;
     let mut lines = String::new();
     for n in 0..30 {
@@ -174,8 +175,8 @@ fn visit(now_ms: u128) -> String {
     lines
 }
 
-fn now_ms() -> u128 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()
+fn now_ms() -> i64 {
+    SystemClock::new().now() / 1_000
 }
 
 /// Every key with what it holds, as text.
@@ -235,11 +236,12 @@ fn redis_forgets_the_person_too() {
         let views =
             server.csv("SELECT count(*), count(DISTINCT session_id) FROM events WHERE event_type = 'page_view'");
         let (views, sessions) = views[0].split_once(',').unwrap();
+        let (views, sessions): (u64, u64) = (views.parse().unwrap(), sessions.parse().unwrap());
         until("the windows from Redis", || {
             let counted = get(&server.url, "/metrics/active_sessions?minutes=30");
             let pages = get(&server.url, "/metrics/top_pages?minutes=30&limit=10");
             let seen: u64 = pages["top_pages"].as_array().unwrap().iter().filter_map(|p| p["views"].as_u64()).sum();
-            counted["count"].to_string() == sessions && seen.to_string() == views
+            counted["count"].as_u64() == Some(sessions) && seen == views
         });
         assert_eq!(server.terminate(), Some(0));
     }
