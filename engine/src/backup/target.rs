@@ -139,7 +139,10 @@ impl Target {
             file.map(|file| (file.bytes, file.crc32c)).ok_or_else(|| Error::corrupt("it did not arrive"))
         };
         refuse(&self.out, manifest.files.iter().filter_map(|entry| problem(entry, found(entry))).collect())?;
-        self.fs.remove(&self.made_in.join(LOCK)).map_err(|e| cannot(&self.made_in, e))?;
+        match self.fs.remove(&self.made_in.join(LOCK)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(cannot(&self.made_in, e)),
+            _ => {}
+        }
         // The deepest first, so that a folder's names are synced before its own.
         for folder in self.folders.iter().rev() {
             self.fs.sync_dir(folder).map_err(|e| cannot(folder, e))?;

@@ -115,7 +115,7 @@ async fn one(engine: &Engine, query: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_table_and_its_log_get_the_new_columns_in_place() {
-    let disk = old_folder().await;
+    let mut disk = old_folder().await;
     for again in 0..2 {
         let engine = open(Arc::new(disk.clone())).await.unwrap();
         assert_eq!(engine.status().lake_version, 2, "opened the {again}. time: one commit, and once");
@@ -124,6 +124,7 @@ async fn an_older_table_and_its_log_get_the_new_columns_in_place() {
         assert_eq!(one(&engine, counted).await, "0 0 0 1830");
         assert_eq!(one(&engine, "SELECT count(*) FROM events WHERE properties IS NULL AND page = '/old'").await, "60");
         drop(engine);
+        disk = disk.power_loss();
     }
     let engine = open(Arc::new(disk.clone())).await.unwrap();
     // Old events are known, new columns can be written, and files of both kinds are flushed, merged and read.

@@ -60,7 +60,7 @@ fn a_folder_of_every_released_format_opens_with_its_figures() {
             ],
             "{shown}"
         );
-        assert_eq!(server.csv("SELECT sum(order_value), count(*) FROM orders"), ["400.0000,16"], "{shown}");
+        assert_eq!(server.csv("SELECT sum(value), count(*) FROM orders"), ["400.0000,16"], "{shown}");
         assert_eq!(server.csv("SELECT code, count(*) FROM dead_letters GROUP BY 1"), ["missing_field,1"], "{shown}");
         let again = r#"{"event_id":"p1","event_type":"page_view","event_ts":"2026-03-01T10:01:00Z","session_id":"s0","user_id":"u0","page":"/p/1"}"#;
         let (_, receipt) = Server::post(&server.url, again).unwrap();
@@ -78,6 +78,6 @@ fn a_folder_of_every_released_format_opens_with_its_figures() {
         plain_bytes(&data, &mut after);
         assert!(!names(&after), "{shown}: the log still names the person");
         assert_eq!(server.csv("SELECT count(*), count(user_id) FROM events"), ["178,169"], "{shown}");
-        assert_eq!(server.csv("SELECT sum(order_value), count(*) FROM orders"), ["400.0000,16"], "{shown}");
+        assert_eq!(server.csv("SELECT sum(value), count(*) FROM orders"), ["400.0000,16"], "{shown}");
     }
 }
