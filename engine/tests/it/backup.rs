@@ -101,8 +101,10 @@ async fn what_was_acknowledged_before_is_restored_once_while_the_engine_goes_on(
     engine.flush().await.unwrap();
     assert_eq!(stored(&copy).await.unwrap().len(), found.len() + 10);
     assert_eq!(stored(&engine).await.unwrap().len(), known.len() + 10);
-    let refused = restored(&disk, "/b/one", "/r").await.unwrap_err();
-    assert_eq!(refused.code, "folder_not_empty");
+    disk.create_dir_all(Path::new("/full")).unwrap();
+    disk.create(Path::new("/full/something")).unwrap();
+    let refused = restored(&disk, "/b/one", "/full").await.unwrap_err();
+    assert!(refused.code == "folder_not_empty" && refused.message.contains("something"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,7 +127,7 @@ async fn a_damaged_backup_is_refused_by_the_name_of_the_file() {
         assert!(refused.code == "backup_damaged" && refused.message.contains(name), "{name}: {refused}");
         let refused = restored(&disk, "/b/one", "/r").await.unwrap_err();
         assert!(refused.message.contains(name), "{name}: {refused}");
-        assert!(disk.list(Path::new("/r")).unwrap().iter().all(|e| e.path.ends_with("LOCK")), "{name}");
+        assert!(disk.list(Path::new("/r")).unwrap_or_default().iter().all(|e| e.path.ends_with("LOCK")), "{name}");
         disk.overwrite(&path, &whole[..whole.len() - 1]).unwrap();
         assert_eq!(verify(&disk, backup).unwrap_err().code, "backup_damaged", "{name}");
         disk.overwrite(&path, &whole).unwrap();
@@ -231,7 +233,7 @@ async fn a_restore_that_is_cut_anywhere_can_be_run_again() {
         disk.op_count() - begun
     };
     let mut refused = 0;
-    for nth in (1..=steps).step_by(usize::try_from(steps / 20).unwrap().max(1)) {
+    for nth in (1..=steps).step_by(usize::try_from(steps / 12).unwrap().max(1)) {
         let disk = base.power_loss();
         disk.fail(Fault::crash(nth));
         let outcome = restored(&disk, "/b/one", "/r").await;

@@ -72,13 +72,18 @@ fn lines(prefix: &str, ms: i64) -> String {
     lines.join("\n")
 }
 
-/// Everywhere a person can be: files that were merged and their parts, a flushed file of the hour, rows in log and buffer,
-/// dead letters.
-async fn fill(engine: &Engine) {
+/// Everywhere a person can be: files that were merged and their parts, the Delta log (where builds before this one wrote
+/// bounds of ids), a flushed file of the hour, rows in log and buffer, dead letters.
+async fn fill(engine: &Engine, disk: &SimFs) {
     for round in 0..2 {
         send(engine, &lines(&format!("old{round}"), NOW_MS - 10 * 86_400_000)).await;
         engine.flush().await.unwrap();
     }
+    let entry = Path::new("/data/lake/_delta_log/00000000000000000001.json");
+    let text = String::from_utf8(disk.read(entry).unwrap().to_vec()).unwrap();
+    let named = text.replacen(r#"{"commitInfo":{"#, &format!(r#"{{"commitInfo":{{"by":"{USER}","#), 1);
+    assert_ne!(named, text);
+    disk.overwrite(entry, named.as_bytes()).unwrap();
     engine.compact().await.unwrap();
     send(engine, &lines("new", NOW_MS - 120_000)).await;
     engine.flush().await.unwrap();
@@ -149,10 +154,16 @@ async fn until_erased(engine: &Engine) {
 async fn nothing_of_a_person_is_left_and_every_sum_stays() {
     let disk = SimFs::new();
     let engine = open(&disk).await;
-    fill(&engine).await;
+    fill(&engine, &disk).await;
     let before = books(&engine).await;
     let places = holding(&disk).join(" ");
-    for place in ["/wal/wal-", "/lake/event_date=2026-03-10", "/lake/event_date=2026-03-20", "/dead_letters/"] {
+    for place in [
+        "/wal/wal-",
+        "/lake/_delta_log/",
+        "/lake/event_date=2026-03-10",
+        "/lake/event_date=2026-03-20",
+        "/dead_letters/",
+    ] {
         assert!(places.contains(place), "the search does not find them in {place}: {places}");
     }
     // A query that reads the old files, and is in the middle of it.
@@ -221,7 +232,7 @@ async fn nothing_of_a_person_is_left_and_every_sum_stays() {
 async fn rows_go_as_a_whole_where_that_is_asked_for() {
     let disk = SimFs::new();
     let engine = open(&disk).await;
-    fill(&engine).await;
+    fill(&engine, &disk).await;
     let report = engine.erase(person(), true).await.unwrap();
     assert!(report.complete, "{report:?}");
     assert_eq!((report.lake.rows_emptied, report.lake.rows_removed, report.lake.rows_mentioning), (0, 16, 4));
@@ -259,7 +270,7 @@ async fn whoever_is_not_named_is_refused_and_short_ids_touch_nobody_else() {
 async fn an_erasure_that_is_cut_anywhere_is_finished_by_the_next_process() {
     let base = SimFs::new();
     let engine = open(&base).await;
-    fill(&engine).await;
+    fill(&engine, &base).await;
     let before = books(&engine).await;
     drop(engine);
     let steps = {
@@ -307,7 +318,7 @@ async fn without_any_one_of_the_syncs_something_of_the_person_comes_back() {
     for (site, ignored) in sites {
         let disk = SimFs::new();
         let engine = open(&disk).await;
-        fill(&engine).await;
+        fill(&engine, &disk).await;
         disk.ignore_syncs(ignored);
         assert!(engine.erase(person(), false).await.unwrap().complete);
         drop(engine);
@@ -323,7 +334,7 @@ async fn without_any_one_of_the_syncs_something_of_the_person_comes_back() {
     for (site, ignored) in notes {
         let disk = SimFs::new();
         let engine = open(&disk).await;
-        fill(&engine).await;
+        fill(&engine, &disk).await;
         disk.ignore_syncs(ignored);
         engine.erase(person(), false).await.unwrap();
         drop(engine);

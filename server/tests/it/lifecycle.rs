@@ -258,7 +258,7 @@ fn redis_forgets_the_person_too() {
 /// A real server dies at moments of an erasure; the next one finishes it by itself.
 #[test]
 fn an_erasure_that_kill_9_cut_is_finished_by_the_next_server() {
-    for moment in ["before-truncate:1", "before-commit:2", "before-commit:3", "letters-synced:3"] {
+    for moment in ["before-truncate:1", "before-commit:2", "before-commit:3"] {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let settings =
