@@ -231,6 +231,8 @@ impl Engine {
                     self.windows.filled();
                     return Ok(rows);
                 }
+                // A process that has to stop never gets there; the next one does.
+                Err(e) if self.failure().is_some() => return Err(e),
                 Err(e) => tracing::warn!(error = %e, "could not fill the live windows; it is tried again"),
             }
             tokio::select! {
