@@ -28,6 +28,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fs::{Fs, ReadFile, WriteFile};
 
 mod compact;
+mod erase;
 mod format;
 mod index;
 mod repair;
@@ -517,6 +518,23 @@ impl DeadLetters {
             from = next;
         }
         counts
+    }
+
+    /// Every segment as it is now, by name: what is written later is not in it, and what is removed stays in it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn frozen(&self) -> Result<Vec<(String, Arc<dyn ReadFile>)>> {
+        let state = self.state.lock();
+        let open = |(&number, segment): (&u64, &Segment)| {
+            let path = segment_path(&self.dir, number);
+            let file = self.fs.open(&path)?;
+            if file.len() != segment.bytes {
+                return Err(Error::internal(format!("{} has another length than it should", path.display())));
+            }
+            Ok((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), file))
+        };
+        state.index.segments.iter().map(open).collect()
     }
 
     /// Open letters.

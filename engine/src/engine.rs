@@ -19,6 +19,7 @@ use crate::clock::{Clock, Micros};
 use crate::dead_letters::{DeadLetter, DeadLetters, LetterStatus};
 use crate::decode::{self, DecodeContext, Decoded, Deriver, InputFormat, Rejected};
 use crate::dedup::{Dedup, Hour, IdHasher, IdSource, Key};
+use crate::erase::{EraseConfig, Erasures, Tombstones};
 use crate::error::{Error, Kind, Result};
 use crate::event::{NodeId, Seq};
 use crate::flush::FlushConfig;
@@ -32,17 +33,26 @@ use crate::sequencer::{Sequenced, Sequencer};
 use crate::snapshot::{Published, Snapshot};
 use crate::wal::WalConfig;
 
+mod backup;
+mod erase;
 mod fill;
 mod letters;
 mod maintain;
 mod open;
+mod restore;
+mod search;
 mod table;
 
+use erase::refuse_erased;
 use table::TableStates;
 
+pub use backup::Backup;
+pub use erase::{BEYOND_REACH, EraseReport};
 pub use letters::{Fix, Fixed, Replay, ReplayError, ReplayReport};
 pub use maintain::{CloseReport, CompactReport, FlushReport, MaintainConfig};
 pub use open::{FolderLock, lock as lock_folder};
+pub use restore::{RestoreReport, restore};
+pub use search::Found;
 
 /// Bodies up to this size are decoded where they arrive; larger ones on a thread of their own.
 const DECODE_INLINE_BYTES: usize = 512 << 10;
@@ -70,6 +80,8 @@ pub struct EngineConfig {
     pub metrics: MetricsConfig,
     /// Alerts.
     pub alerts: AlertsConfig,
+    /// What is remembered of people who were erased.
+    pub erase: EraseConfig,
     /// Memory for event ids, in bytes.
     pub dedup_bytes: usize,
     /// Room for dead letters on disk, in bytes.
@@ -99,6 +111,7 @@ impl EngineConfig {
             hot: HotConfig::default(),
             metrics: MetricsConfig::default(),
             alerts: AlertsConfig::default(),
+            erase: EraseConfig::default(),
             dedup_bytes: 512 << 20,
             dead_letter_bytes: 1 << 30,
             dead_letter_days: Some(30),
@@ -275,6 +288,7 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
+    fs: Arc<dyn Fs>,
     clock: Arc<dyn Clock>,
     node: NodeId,
     deriver: Arc<Deriver>,
@@ -283,6 +297,12 @@ pub struct Engine {
     dead_letters: Arc<DeadLetters>,
     /// Held by whoever decides what becomes of letters: a replay, a drop, the retention.
     settling: tokio::sync::Mutex<()>,
+    erasures: Erasures,
+    /// Whose events are refused. Read from the look at a request's events until they are stored: whoever changes it knows
+    /// that what was looked at before is stored.
+    erased: tokio::sync::RwLock<Tombstones>,
+    /// Held while the folder is copied, and while somebody is erased from it.
+    alone: Arc<tokio::sync::Mutex<()>>,
     published: Arc<Published>,
     windows: Arc<NodeWindows>,
     sequencer: Sequencer,
@@ -311,6 +331,10 @@ impl Engine {
     /// `Busy` (`data_dir_locked`) while another process has it; `Corrupt` when bytes on disk are damaged.
     pub async fn open(config: EngineConfig, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
         let lock = open::lock(&fs, &config.data_dir)?;
+        if let Some(spilled) = &config.query.spill_dir {
+            // A process that was killed leaves rows there.
+            crate::backup::remove_tree(&*fs, spilled)?;
+        }
         let node = open::node(&fs, &config.data_dir, clock.now())?;
         let store: Arc<FsStore> = open::store(&fs, &config.data_dir)?;
         let lake = Lake::open(Arc::clone(&store) as _, node.clone(), Arc::clone(&clock), config.lake.clone());
@@ -319,7 +343,9 @@ impl Engine {
         let (wal, buffer, last) = open::recover_log(&fs, &config, at.covered)?;
         let AlertsConfig { limits, targets, .. } = config.alerts.clone();
         let alert_log = Arc::new(AlertLog::open(Arc::clone(&fs), &config.data_dir, limits, targets)?);
-        let dead_letters = DeadLetters::open(fs, &config.data_dir.join("dead_letters"), config.dead_letter_bytes)?;
+        let erasures = Erasures::open(Arc::clone(&fs), &config.data_dir, config.erase.clone())?;
+        let dead_letters =
+            DeadLetters::open(Arc::clone(&fs), &config.data_dir.join("dead_letters"), config.dead_letter_bytes)?;
         let dead_letters = Arc::new(dead_letters);
         let published = Arc::new(Published::new(at, buffer));
         let dedup = Dedup::new(config.dedup_bytes);
@@ -351,6 +377,10 @@ impl Engine {
             dedup,
             dead_letters,
             settling: tokio::sync::Mutex::new(()),
+            erased: tokio::sync::RwLock::new(erasures.tombstones()),
+            erasures,
+            alone: Arc::default(),
+            fs,
             published,
             windows,
             sequencer,
@@ -370,6 +400,7 @@ impl Engine {
         });
         engine.start_background()?;
         engine.start_filling(last);
+        engine.go_on_erasing();
         Ok(engine)
     }
 
@@ -407,15 +438,21 @@ impl Engine {
     /// `Busy` when the engine is stopping or the store of dead letters is full.
     pub async fn keep<'a>(&self, received: Received, origin: impl Into<Origin<'a>>, ack: Ack) -> Result<Receipt> {
         let origin = origin.into();
-        let Received { decoded, keys, arrived, _room } = received;
+        let Received { mut decoded, mut keys, arrived, _room } = received;
+        // Until they are stored: an erasure that begins meanwhile finds them.
+        let erased = self.erased.read().await;
+        let refused = refuse_erased(&erased, &mut decoded, &mut keys)?;
         let (stored, letters) =
             tokio::join!(self.store(&decoded.batch, keys, arrived), self.keep_rejected(&decoded.rejected, origin),);
         // Both must hold before the answer; a dead letter that could not be kept is an answer that cannot be given.
         let stored = stored?;
         letters?;
+        drop(erased);
         if let (Ack::Committed, Some((_, last))) = (ack, stored.seq) {
             self.wait_committed(last).await?;
         }
+        decoded.rejected.extend(refused);
+        decoded.rejected.sort_by_key(|r| r.index);
         Ok(Receipt::new(stored, &decoded.rejected))
     }
 

@@ -9,9 +9,11 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 use crate::clock::{DAY, HOUR, Micros};
+use crate::error::Result;
 
 /// The position of an event in its node's history. The write-ahead log assigns it, without gaps, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -72,7 +74,8 @@ pub const MONEY_PRECISION: u8 = 18;
 pub const MONEY_SCALE: i8 = 4;
 /// 10^[`MONEY_SCALE`].
 pub const MONEY_UNIT: i128 = 10_000;
-/// The version of the event schema this build writes (column `schema_version`).
+/// The version of the event schema this build writes (column `schema_version`), and the newest it takes: what a later one
+/// means is not known here.
 pub const SCHEMA_VERSION: i16 = 1;
 
 /// What a column holds.
@@ -130,8 +133,8 @@ pub const COLUMNS: [Column; 42] = [
     required(NODE, Text, "which node's write-ahead log it came through"),
     required("received_at", Time, "when the server received it"),
     optional("client_ts", Time, "the client's own time where event_ts was corrected"),
-    optional("user_id", Text, "the shop's id of a known user"),
-    optional("anonymous_id", Text, "the client's id of an unknown visitor"),
+    optional(USER_ID, Text, "the shop's id of a known user"),
+    optional(ANONYMOUS_ID, Text, "the client's id of an unknown visitor"),
     optional("session_id", Text, "the client's id of the visit"),
     optional("page", Text, "path or URL of the page"),
     optional("referrer", Text, "URL the visitor came from"),
@@ -167,6 +170,25 @@ pub const COLUMNS: [Column; 42] = [
     optional("properties", Text, "unknown fields as JSON text"),
 ];
 
+/// Columns that name or describe a person, or may. No bounds of them stand in the Delta log, which outlives the files
+/// it speaks of; an erasure empties them (see `erase`).
+pub const PERSONAL: [&str; 14] = [
+    "event_id",
+    USER_ID,
+    ANONYMOUS_ID,
+    "session_id",
+    "page",
+    "referrer",
+    "order_id",
+    "cart_id",
+    "coupon",
+    "city",
+    "lat",
+    "lon",
+    "user_agent",
+    "properties",
+];
+
 /// The partition column: the UTC day of `event_ts`.
 pub const EVENT_DATE: &str = "event_date";
 /// The event's time.
@@ -175,6 +197,10 @@ pub const EVENT_TS: &str = "event_ts";
 pub const SEQ: &str = "seq";
 /// Which node's log it came through.
 pub const NODE: &str = "node";
+/// The shop's id of a known user.
+pub const USER_ID: &str = "user_id";
+/// The client's id of an unknown visitor.
+pub const ANONYMOUS_ID: &str = "anonymous_id";
 
 /// Where a column stands in [`stored_schema`].
 pub mod index {
@@ -277,6 +303,27 @@ pub fn stored_schema() -> SchemaRef {
 /// What SQL sees.
 pub fn table_schema() -> SchemaRef {
     Arc::clone(&TABLE)
+}
+
+/// A batch in a schema of today: its columns by name, in whatever order they come; those that did not exist when it was
+/// written are null.
+///
+/// # Errors
+/// Arrow's, where a column that every row must have is missing.
+pub fn conform(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    if batch.schema_ref().fields() == schema.fields() {
+        return Ok(batch);
+    }
+    let column = |field: &Arc<Field>| -> Result<ArrayRef> {
+        match batch.column_by_name(field.name()) {
+            Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+            Some(column) => Ok(arrow::compute::cast(column, field.data_type())?),
+            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+        }
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 /// The UTC day of a time, in days since the epoch.

@@ -15,6 +15,8 @@ pub mod clock;
 pub mod pace;
 pub mod event;
 pub mod fs;
+pub mod erase;
+pub mod backup;
 pub mod validate;
 pub mod decode;
 pub mod dedup;

@@ -49,6 +49,7 @@ struct Submission {
 enum Command {
     Append(Submission),
     Release(Seq, oneshot::Sender<Result<Released>>),
+    Rotate(oneshot::Sender<Result<()>>),
     Close(oneshot::Sender<Result<()>>),
 }
 
@@ -119,6 +120,13 @@ impl Sequencer {
         Ok(())
     }
 
+    /// Ends the log's segment: what is appended after this call goes to another one.
+    pub async fn rotate(&self) -> Result<()> {
+        let (reply, outcome) = oneshot::channel();
+        self.commands.send(Command::Rotate(reply)).await.map_err(|_| self.gone())?;
+        outcome.await.map_err(|_| self.gone())?
+    }
+
     /// Finishes what is queued, marks the log as cleanly closed and ends the thread.
     pub async fn close(&self) -> Result<()> {
         let (reply, outcome) = oneshot::channel();
@@ -187,6 +195,11 @@ impl Worker {
                     self.wal_bytes.store(self.wal.bytes(), Ordering::Relaxed);
                     // Nobody waiting for it: the files go at the next start.
                     let _ = reply.send(released);
+                }
+                Some(Command::Rotate(reply)) => {
+                    let rotated = self.wal.rotate();
+                    // Nobody waiting for it: nothing is lost by an early end.
+                    let _ = reply.send(rotated);
                 }
                 Some(Command::Close(reply)) => {
                     queue.close();

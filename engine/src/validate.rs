@@ -40,9 +40,13 @@ pub mod code {
     pub const TOO_LONG: &str = "too_long";
     /// A NUL character: clients on the Postgres wire cannot read it.
     pub const INVALID_TEXT: &str = "invalid_text";
+    /// Written with a version of the event schema that this build does not know.
+    pub const NEWER_SCHEMA: &str = "newer_schema_version";
+    /// The person it is about was erased after it happened; it is not kept as a dead letter either.
+    pub const ERASED: &str = "erased";
 
     /// All of them, in the order above.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 17] = [
         INVALID_JSON,
         INVALID_UTF8,
         NOT_AN_OBJECT,
@@ -58,6 +62,8 @@ pub mod code {
         FUTURE_TIMESTAMP,
         TOO_LONG,
         INVALID_TEXT,
+        NEWER_SCHEMA,
+        ERASED,
     ];
 }
 
@@ -418,10 +424,24 @@ fn ranges(row: &Row<'_>) -> Result<(), Reject> {
     if row.float[float::LON].is_some_and(|lon| !(-180.0..=180.0).contains(&lon)) {
         return outside("lon", "between -180 and 180 degrees");
     }
-    if row.schema_version.is_some_and(|version| version < 1) {
-        return outside("schema_version", "1 or more");
+    schema_version(row)
+}
+
+/// Each version of the event schema has its rules; those above are of version 1, the first, and of no version. A later one
+/// may give fields another meaning, so it is not guessed.
+fn schema_version(row: &Row<'_>) -> Result<(), Reject> {
+    let reject = |code, message| Err(Reject::new("schema_version", code, message));
+    match row.schema_version {
+        None | Some(1..=event::SCHEMA_VERSION) => Ok(()),
+        Some(..1) => reject(code::OUT_OF_RANGE, "schema_version must be 1 or more".to_owned()),
+        Some(newer) => reject(
+            code::NEWER_SCHEMA,
+            format!(
+                "schema_version {newer} is newer than what this server knows ({}): upgrade it, then replay",
+                event::SCHEMA_VERSION
+            ),
+        ),
     }
-    Ok(())
 }
 
 #[cfg(test)]

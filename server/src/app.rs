@@ -15,8 +15,8 @@ use crate::auth::keys::KeyStore;
 use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
 use crate::http::{
-    self, admin, alerts, analytics, cors, dead_letters, docs, export, ingest, keys, live, metrics, ops, page, session,
-    sql,
+    self, admin, alerts, analytics, cors, dead_letters, docs, export, ingest, keys, lifecycle, live, metrics, ops,
+    page, session, sql,
 };
 use crate::rate_limit::RateLimiter;
 use crate::realtime::RealTime;
@@ -137,6 +137,8 @@ fn declared(state: AppState) -> Routes {
         .post("/admin/compact", Needs(Admin), admin::compact)
         .post("/admin/retain", Needs(Admin), admin::retain)
         .post("/admin/vacuum", Needs(Admin), admin::vacuum)
+        .get("/admin/backup", Needs(Admin), lifecycle::backup)
+        .post("/admin/erase", Needs(Admin), lifecycle::erase)
         .get("/admin/dead-letters", Needs(Admin), dead_letters::list)
         .delete("/admin/dead-letters", Needs(Admin), dead_letters::drop)
         .post("/admin/dead-letters/replay", Needs(Admin), dead_letters::replay)

@@ -124,6 +124,8 @@ settings! {
         ..metrics: Metrics,
         ..alerts: Alerts,
         ..dead_letters: DeadLetters,
+        ..backup: Backup,
+        ..erase: Erase,
         ..shop: Shop,
         ..live: Live,
         ..log: Log,
@@ -353,6 +355,26 @@ settings! {
         max_bytes: ByteSize = ByteSize::gib(1),
         /// Days to keep events that nobody replays or drops; what is removed then is counted and logged. 0 keeps all.
         retention_days: u32 = 30,
+    }
+}
+
+settings! {
+    /// Backups of a running server.
+    "backup" Backup {
+        /// How long one may take; as long as it does, no space of deleted files is given back.
+        max_time: Period = Period::secs(6 * 3_600),
+    }
+}
+
+settings! {
+    /// People who were erased.
+    "erase" Erase {
+        /// Days for which their events from before are refused, so that no retry brings them back.
+        remember_days: u32 = 400,
+        /// Most ids remembered, as keyed hashes of about 100 bytes.
+        max_ids: usize = 100_000,
+        /// How long an erasure waits for queries that still read files it is to delete.
+        max_wait: Period = Period::secs(600),
     }
 }
 

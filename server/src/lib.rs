@@ -10,6 +10,7 @@ pub mod rate_limit;
 pub mod realtime;
 pub mod alerts;
 pub mod webhooks;
+pub mod tar;
 pub mod http;
 pub mod letters;
 pub mod export;

@@ -76,7 +76,7 @@ impl DeadLetters {
     }
 
     /// Writes one segment anew when it holds garbage.
-    fn compact(&self, state: &mut State, number: u64) -> Result<()> {
+    pub(super) fn compact(&self, state: &mut State, number: u64) -> Result<()> {
         state.usable()?;
         let Some(segment) = state.index.segments.get(&number).copied().filter(|s| s.garbage > 0) else {
             return Ok(());

@@ -14,7 +14,7 @@ use crate::query::QueryRequest;
 use super::Engine;
 
 /// How long to wait after a failure.
-const RETRY: Duration = Duration::from_secs(5);
+pub(super) const RETRY: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Starts reading the past: everything up to `last`, where new events begin.
@@ -45,7 +45,7 @@ impl Engine {
         });
     }
 
-    async fn fill_windows(&self, last: Seq) -> Result<usize> {
+    pub(super) async fn fill_windows(&self, last: Seq) -> Result<usize> {
         let floor = self.config.hot.floor(self.clock.now());
         let sql = format!(
             "SELECT {} FROM events WHERE event_ts >= to_timestamp_micros({}) AND (seq <= {last} OR node <> '{}')",

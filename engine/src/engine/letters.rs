@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::AsArray;
-use arrow::compute::concat_batches;
+use arrow::compute::{concat_batches, filter_record_batch, not};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use serde::Serialize;
@@ -221,10 +221,21 @@ impl Engine {
         let (store, tries) = (Arc::clone(&self.dead_letters), tries.collect());
         blocking(move || store.mark_trying(tries)).await?;
 
+        let erased = self.erased.read().await;
         let _room = self.admit(accepted.iter().map(|(_, a)| a.bytes).sum()).await?;
         let batch = concat_batches(&client_schema(), accepted.iter().map(|(_, a)| &a.batch))?;
-        let keys = accepted.iter().map(|(_, a)| a.key).collect();
+        let mut keys: Vec<Key> = accepted.iter().map(|(_, a)| a.key).collect();
+        // Marked all the same: an event of somebody who was erased since is not wanted any more.
+        let batch = match erased.find(&batch) {
+            None => batch,
+            Some(theirs) => {
+                let mut theirs_too = theirs.values().iter();
+                keys.retain(|_| !theirs_too.next().unwrap_or(false));
+                filter_record_batch(&batch, &not(&theirs)?)?
+            }
+        };
         let stored = self.store(&batch, keys, Instant::now()).await?;
+        drop(erased);
         let (store, now) = (Arc::clone(&self.dead_letters), self.clock.now());
         let ids: Vec<LetterId> = accepted.iter().map(|(id, _)| *id).collect();
         blocking(move || store.mark_replayed(&ids, now)).await?;

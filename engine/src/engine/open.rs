@@ -38,6 +38,17 @@ struct NodeFile {
 /// # Errors
 /// `Busy` (`data_dir_locked`) while another process has it.
 pub fn lock(fs: &Arc<dyn Fs>, data_dir: &Path) -> Result<FolderLock> {
+    let lock = lock_new(fs, data_dir)?;
+    if fs.list(&data_dir.join(super::restore::UNFINISHED)).is_ok() {
+        let message = format!("a backup was being restored into {} and is not whole", data_dir.display());
+        return Err(Error::new(Kind::Corrupt, "restore_unfinished", message)
+            .with_hint("run `tideline restore` again, with the same backup: it begins anew"));
+    }
+    Ok(lock)
+}
+
+/// The same, whatever is in the folder.
+pub(super) fn lock_new(fs: &Arc<dyn Fs>, data_dir: &Path) -> Result<FolderLock> {
     fs.create_dir_all(data_dir).map_err(|e| {
         Error::from(e)
             .context(format!("cannot create the data folder {}", data_dir.display()))
@@ -64,14 +75,19 @@ pub(super) fn node(fs: &Arc<dyn Fs>, data_dir: &Path, now: Micros) -> Result<Nod
                 return Err(Error::corrupt(format!("{} is missing beside a write-ahead log", path.display()))
                     .with_hint("restore it from a backup: events are stored under the node id it names"));
             }
-            let node = NodeId::random();
-            let file = NodeFile { format: FOLDER_FORMAT, node: node.to_string(), created_us: now };
-            let text = serde_json::to_vec_pretty(&file).map_err(|e| Error::internal(e.to_string()))?;
-            write_durably(&**fs, &path, &text)?;
-            Ok(node)
+            new_node(fs, data_dir, now)
         }
         Err(e) => Err(e.into()),
     }
+}
+
+/// Gives the folder a new node id. Its log must be empty: what is in it belongs to the old one.
+pub(super) fn new_node(fs: &Arc<dyn Fs>, data_dir: &Path, now: Micros) -> Result<NodeId> {
+    let node = NodeId::random();
+    let file = NodeFile { format: FOLDER_FORMAT, node: node.to_string(), created_us: now };
+    let text = serde_json::to_vec_pretty(&file).map_err(|e| Error::internal(e.to_string()))?;
+    write_durably(&**fs, &data_dir.join("node.json"), &text)?;
+    Ok(node)
 }
 
 fn read_node(bytes: &[u8], path: &Path) -> Result<NodeId> {

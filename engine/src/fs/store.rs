@@ -62,6 +62,19 @@ impl FsStore {
         self.disk.file_of(location)
     }
 
+    /// Syncs the names in every folder below the root: what was deleted stays deleted after a loss of power.
+    ///
+    /// # Errors
+    /// Whatever the disk answers.
+    pub fn sync_names(&self) -> io::Result<()> {
+        let mut waiting = vec![self.disk.root.clone()];
+        while let Some(dir) = waiting.pop() {
+            waiting.extend(self.disk.fs.list(&dir)?.into_iter().filter(|e| e.is_dir).map(|e| e.path));
+            self.disk.synced(&dir, self.disk.fs.sync_dir(&dir)).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
     /// Why the store stopped working: a sync failed. `None` while all is well.
     pub fn failure(&self) -> Option<&str> {
         self.disk.failure.get().map(String::as_str)

@@ -108,6 +108,20 @@ impl NodeWindows {
         self.memory.clear()
     }
 
+    /// Forgets everything that was counted, as at the start: answers say that the past is missing until it is filled in, up
+    /// to the position returned.
+    pub fn forget(&self) -> Seq {
+        self.filled.send_replace(false);
+        self.memory.clear()
+    }
+
+    /// Empties the shared windows and fills them from this node's; whether that was done in time. Without a Redis there is
+    /// nothing to do.
+    pub async fn wipe_shared(&self, within: std::time::Duration) -> Option<bool> {
+        let replica = self.replica.as_ref()?;
+        Some(tokio::time::timeout(within, replica.wipe()).await.is_ok())
+    }
+
     /// The past is filled in.
     pub fn filled(&self) {
         self.filled.send_replace(true);

@@ -240,6 +240,33 @@ impl RedisWindows {
         stream::iter(calls).map(|call| self.call(call)).buffered(FILLING).try_for_each(|_| async { Ok(()) }).await
     }
 
+    /// Deletes everything that all nodes keep there. Which generation is whose goes last: a node that adds meanwhile, or
+    /// fills a generation, finds it gone and fills another.
+    pub async fn wipe(&self) -> Result<()> {
+        let pattern = format!("{}*", self.keys.prefix.replace(['[', ']', '*', '\\'], "?"));
+        let (mut cursor, mut keys) = (0_u64, Vec::new());
+        loop {
+            let scan = async |c: &mut MultiplexedConnection| {
+                let mut command = ::redis::cmd("SCAN");
+                command.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1_000);
+                command.query_async::<(u64, Vec<String>)>(c).await
+            };
+            let (next, found) = self.writes.run(scan).await?;
+            keys.extend(found.into_iter().filter(|key| self.keys.holds_what_is_seen(key)));
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        keys.push(self.keys.nodes());
+        for keys in keys.chunks(DELETE) {
+            let unlink =
+                async |c: &mut MultiplexedConnection| ::redis::cmd("UNLINK").arg(keys).query_async::<()>(c).await;
+            self.writes.run(unlink).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes a generation. What is left, should that fail, expires by itself.
     async fn forget(&self, generation: String, floor: Minute) {
         let share = Share { node: self.node.clone(), generation };

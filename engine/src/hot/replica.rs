@@ -8,6 +8,7 @@ mod breaker;
 mod pending;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -72,6 +73,10 @@ struct Shared {
     pending: Mutex<Pending>,
     wake: Notify,
     status: RwLock<ReplicaStatus>,
+    /// Somebody wants what is in Redis deleted and put there anew.
+    wipe: AtomicBool,
+    /// How often that was done.
+    wiped: watch::Sender<u64>,
 }
 
 /// The shared windows and the thread that feeds them. It ends when this is dropped.
@@ -104,6 +109,8 @@ impl Replica {
             pending: Mutex::new(Pending::new(applied)),
             wake: Notify::new(),
             status: RwLock::new(status),
+            wipe: AtomicBool::new(false),
+            wiped: watch::Sender::new(0),
         });
         let stop = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -130,6 +137,17 @@ impl Replica {
         if self.shared.pending.lock().offer(delta) {
             self.shared.wake.notify_one();
         }
+    }
+
+    /// Deletes everything in the shared windows and puts this node's share there anew; other nodes notice within a second
+    /// and do the same with theirs. Resolves when it is done, however long Redis is away.
+    pub async fn wipe(&self) {
+        let mut wiped = self.shared.wiped.subscribe();
+        let before = *wiped.borrow();
+        self.shared.wipe.store(true, Ordering::SeqCst);
+        self.shared.wake.notify_one();
+        // The sender lives as long as we do.
+        let _ = wiped.wait_for(|n| *n > before).await;
     }
 
     /// The shared windows.
@@ -239,6 +257,15 @@ impl Feed {
 
     /// One call, or a rebuild where there is no other way.
     async fn turn(&mut self) -> Result<()> {
+        if self.shared.wipe.load(Ordering::SeqCst) {
+            self.lost();
+            self.unsent = None;
+            self.windows.wipe().await?;
+            self.rebuild().await?;
+            self.shared.wipe.store(false, Ordering::SeqCst);
+            self.shared.wiped.send_modify(|n| *n += 1);
+            return Ok(());
+        }
         let Some(next) = self.next else { return self.join().await };
         if self.looked.is_none_or(|looked| looked.elapsed() >= HEARTBEAT) {
             self.windows.look_at_others().await?;

@@ -182,6 +182,11 @@ impl Known {
         state.writing.contains(path) || state.files.get(path).is_some_and(|f| f.strong_count() > 0)
     }
 
+    /// Whether a file is being written: not in the table yet.
+    pub(super) fn is_being_written(&self, path: &str) -> bool {
+        self.0.lock().writing.contains(path)
+    }
+
     /// Forgets the files nobody holds.
     pub(super) fn tidy(&self) {
         self.0.lock().files.retain(|_, f| f.strong_count() > 0);

@@ -18,7 +18,7 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::table::state::DeltaTableState;
 use deltalake::{DeltaTable, DeltaTableError, TableProperty, checkpoints};
 use futures::TryStreamExt;
-use object_store::ObjectStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 use uuid::Uuid;
 
@@ -102,6 +102,36 @@ impl Log {
         }
     }
 
+    /// Adds the columns to the table that it was made without: readers find nulls in the files that are older. Nothing else
+    /// may be writing yet.
+    pub(super) async fn upgrade(&self, now: Micros, attempts: u32) -> Result<()> {
+        let mut failure = None;
+        for _ in 0..=attempts {
+            // Also after a failure: it may have landed.
+            let state = self.state().await?;
+            let missing = match check_table(&state)? {
+                Columns::Same => return Ok(()),
+                Columns::Older(missing) => missing,
+            };
+            let mut metadata = json(state.metadata())?;
+            metadata["schemaString"] = serde_json::Value::String(json(&delta_schema()?)?.to_string());
+            let names: Vec<_> = missing.iter().map(|field| field.name().clone()).collect();
+            let mut info = DeltaOperation::AddColumn { fields: missing }.get_commit_info();
+            info.timestamp = Some(now / MILLISECOND);
+            info.engine_info = Some(format!("tideline/{}", env!("CARGO_PKG_VERSION")));
+            let lines = [json(&Action::CommitInfo(info))?, serde_json::json!({ "metaData": metadata })];
+            let commit: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let version = i64::try_from(state.version()).unwrap_or(i64::MAX) + 1;
+            match self.write(version, commit.into()).await {
+                Written::Done => tracing::info!(version, columns = ?names, "the table has new columns"),
+                Written::Taken => {}
+                Written::Unknown(e) => failure = Some(e),
+            }
+        }
+        Err(failure
+            .unwrap_or_else(|| Error::busy("lake_conflict", "other writers of the table were quicker each time")))
+    }
+
     async fn state(&self) -> Result<DeltaTableState> {
         DeltaTableState::try_new(self.store.as_ref(), None).await.map_err(|e| delta_error("reading the table's log", e))
     }
@@ -166,6 +196,31 @@ impl Log {
             .map_err(|e| delta_error("reading the table's removed files", e))
     }
 
+    /// Writes a checkpoint of the latest version and deletes everything before it, whatever the retention says; returns the
+    /// version and how many files went.
+    pub(super) async fn forget_history(&self) -> Result<(i64, usize)> {
+        let failed = |e| delta_error("writing a checkpoint", e);
+        let mut table = DeltaTable::new(Arc::clone(&self.store));
+        table.load().await.map_err(failed)?;
+        checkpoints::create_checkpoint(&table, None).await.map_err(failed)?;
+        let version = i64::try_from(table.version().unwrap_or(0)).unwrap_or(i64::MAX);
+        let store = self.store.object_store(None);
+        let folder = object_store::path::Path::from("_delta_log");
+        let listed: Vec<_> =
+            store.list(Some(&folder)).try_collect().await.map_err(|e| store_error("listing the table's log", e))?;
+        let mut dropped = 0;
+        for entry in listed {
+            if entry.location.filename().and_then(version_of).is_some_and(|of| of < version) {
+                match store.delete(&entry.location).await {
+                    Ok(()) => dropped += 1,
+                    Err(object_store::Error::NotFound { .. }) => {}
+                    Err(e) => return Err(store_error("deleting an entry of the table's log", e)),
+                }
+            }
+        }
+        Ok((version, dropped))
+    }
+
     /// Writes a checkpoint of the latest version and drops log entries that are past their retention; returns the
     /// version and how many were dropped.
     pub(super) async fn checkpoint(&self) -> Result<(i64, usize)> {
@@ -178,6 +233,12 @@ impl Log {
     }
 }
 
+/// The version of an entry or checkpoint of the log.
+pub fn version_of(name: &str) -> Option<i64> {
+    let (digits, rest) = name.split_at_checked(20)?;
+    (rest.starts_with('.') && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
+}
+
 /// The table's schema in Delta's terms.
 fn delta_schema() -> Result<StructType> {
     let mut fields: Vec<_> = stored_schema().fields().iter().map(|f| f.as_ref().clone()).collect();
@@ -188,23 +249,45 @@ fn delta_schema() -> Result<StructType> {
     Ok(schema)
 }
 
+fn json(value: &impl serde::Serialize) -> Result<serde_json::Value> {
+    serde_json::to_value(value).map_err(|e| Error::internal(format!("cannot write the table's log as JSON: {e}")))
+}
+
+/// How a table's columns stand to the event schema.
+#[derive(Debug)]
+enum Columns {
+    Same,
+    /// It was made without these.
+    Older(Vec<StructField>),
+}
+
 /// Refuses a table that is not ours to write.
-fn check_table(state: &DeltaTableState) -> Result<()> {
-    let refuse = |what: String| {
-        Error::new(Kind::Corrupt, "lake_schema", format!("the Delta table is not Tideline's: {what}"))
-            .with_hint("point the data folder at an empty place, or move the folder `lake` aside")
+fn check_table(state: &DeltaTableState) -> Result<Columns> {
+    let refuse = |what: String, hint: &str| {
+        let message = format!("the Delta table is not one this Tideline writes: {what}");
+        Err(Error::new(Kind::Corrupt, "lake_schema", message).with_hint(hint))
     };
+    let elsewhere = "point the data folder at an empty place, or move the folder `lake` aside";
     if state.metadata().partition_columns() != [EVENT_DATE.to_owned()] {
-        return Err(refuse(format!("it is partitioned by {:?}", state.metadata().partition_columns())));
+        return refuse(format!("it is partitioned by {:?}", state.metadata().partition_columns()), elsewhere);
     }
-    let (found, expected) = (state.schema(), delta_schema()?);
+    let (found, ours) = (state.schema(), delta_schema()?);
     let shape = |f: &StructField| (f.name().clone(), f.data_type().clone(), f.is_nullable());
-    let differs = expected.fields().find(|f| found.field(f.name()).map(shape) != Some(shape(f)));
-    match differs {
-        Some(field) => Err(refuse(format!("column {} is missing or of another type", field.name()))),
-        None if found.fields().len() != expected.fields().len() => Err(refuse("it has columns of its own".into())),
-        None => Ok(()),
+    if let Some(unknown) = found.fields().find(|f| ours.field(f.name()).is_none()) {
+        let hint = "a newer Tideline has written it: use that one, or move the folder `lake` aside";
+        return refuse(format!("it has the column {}", unknown.name()), hint);
     }
+    let mut missing = Vec::new();
+    for field in ours.fields() {
+        match found.field(field.name()) {
+            Some(there) if shape(there) == shape(field) => {}
+            // Rows that are there have no value in a column that is added.
+            None if field.is_nullable() => missing.push(field.clone()),
+            Some(_) => return refuse(format!("column {} is of another type", field.name()), elsewhere),
+            None => return refuse(format!("column {} is missing", field.name()), elsewhere),
+        }
+    }
+    Ok(if missing.is_empty() { Columns::Same } else { Columns::Older(missing) })
 }
 
 fn live_files(state: &DeltaTableState) -> Result<Vec<LakeFile>> {

@@ -21,7 +21,7 @@ use super::log::store_error;
 use super::read::{self, Part, StoreReader, damaged};
 use super::writer::Place;
 use crate::error::{Error, Result};
-use crate::event::{index, stored_schema};
+use crate::event::{conform, index, stored_schema};
 
 /// The order of rows in a file: by time, then by position in the node's history, both descending.
 type Key = (i64, i64);
@@ -51,7 +51,7 @@ impl Cursor {
             self.slot = None;
             self.row = 0;
             self.batch = match self.stream.try_next().await.map_err(|e| damaged(&self.file, e))? {
-                Some(batch) => batch,
+                Some(batch) => conform(batch, &stored_schema())?,
                 None => RecordBatch::new_empty(stored_schema()),
             };
             self.times = self.batch.column(index::EVENT_TS).as_primitive::<TimestampMicrosecondType>().values().clone();

@@ -28,6 +28,7 @@ use crate::pace::{CALM_NICENESS, Pace, yield_to_others};
 
 mod commit;
 mod compact;
+mod erase;
 mod files;
 mod log;
 mod maintain;
@@ -39,7 +40,9 @@ mod tests;
 mod writer;
 
 pub use compact::{CompactionPolicy, Eagerness, Job, plan};
+pub use erase::{Erased, Purged};
 pub use files::{LakeFile, LakeSnapshot};
+pub use log::version_of as log_version;
 pub use maintain::{Check, Vacuumed};
 
 use commit::Tip;
@@ -142,6 +145,7 @@ impl Lake {
                 .map_err(|e| Error::invalid("lake_config", format!("the lake cannot be written like this: {e}")))?;
         }
         let log = Log::open(Arc::clone(&store), &node, &config).await?;
+        log.upgrade(clock.now(), config.commit_attempts).await?;
         let lake = Self {
             log,
             clock,

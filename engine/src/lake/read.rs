@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef, TimestampMicrosecondType};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
@@ -24,7 +24,7 @@ use super::files::LakeFile;
 use super::log::store_error;
 use crate::clock::{HOUR, Micros};
 use crate::error::{Error, Result};
-use crate::event::{hour_of, index, stored_schema};
+use crate::event::{COLUMNS, conform, hour_of, index, stored_schema};
 
 /// Rows in a batch.
 const BATCH_ROWS: usize = 8192;
@@ -109,7 +109,8 @@ pub(super) struct Part {
     pub(super) row_groups: Option<Vec<usize>>,
 }
 
-/// The batches of a file, in file order, in the stored schema's types.
+/// The batches of a file, in file order, in the stored schema's types; columns that are newer than the file are missing,
+/// see [`conform`](crate::event::conform).
 pub(super) fn open(
     store: &Arc<dyn ObjectStore>,
     file: &LakeFile,
@@ -121,7 +122,10 @@ pub(super) fn open(
     let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(StoreReader::new(store, file)?, metadata)
         .with_batch_size(BATCH_ROWS);
     if let Some(columns) = part.columns {
-        let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
+        let wanted: Vec<&str> = columns.iter().map(|&at| COLUMNS[at].name).collect();
+        let fields = builder.parquet_schema().root_schema().get_fields();
+        let there: Vec<usize> = (0..fields.len()).filter(|&at| wanted.contains(&fields[at].name())).collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), there);
         builder = builder.with_projection(mask);
     }
     if let Some(groups) = part.row_groups {
@@ -130,13 +134,17 @@ pub(super) fn open(
     Ok(builder.build()?)
 }
 
-/// The stored schema, after a check that the file has its columns.
+/// The columns a file has, in its order and in the stored schema's types: those it lacks are newer than it is.
 pub(super) fn physical_schema(footer: &ParquetMetaData) -> Result<SchemaRef> {
     let found = footer.file_metadata().schema_descr().root_schema().get_fields();
-    let expected = stored_schema();
-    let same = found.len() == expected.fields().len()
-        && found.iter().zip(expected.fields()).all(|(found, field)| found.name() == field.name());
-    if same { Ok(expected) } else { Err(Error::corrupt("a lake file has other columns than the event schema")) }
+    let ours = stored_schema();
+    let known = |name: &str| ours.fields().iter().find(|field| field.name() == name).map(Arc::clone);
+    let fields: Option<Vec<FieldRef>> = found.iter().map(|field| known(field.name())).collect();
+    let has = |name: &str| found.iter().any(|field| field.name() == name);
+    match fields {
+        Some(fields) if COLUMNS.iter().all(|c| !c.required || has(c.name)) => Ok(Arc::new(Schema::new(fields))),
+        _ => Err(Error::corrupt("a lake file has other columns than the event schema")),
+    }
 }
 
 /// The columns an event's key is made of, in stored order.
@@ -157,9 +165,11 @@ pub(super) async fn keys(
         return Ok(Vec::new());
     }
     let part = Part { columns: Some(KEY_COLUMNS.to_vec()), row_groups: Some(groups) };
+    let schema = Arc::new(stored_schema().project(&KEY_COLUMNS)?);
     let mut batches = open(store, file, footer, part)?;
     let mut found = Vec::new();
     while let Some(batch) = batches.try_next().await.map_err(|e| damaged(file, e))? {
+        let batch = conform(batch, &schema)?;
         let batch = filter_record_batch(&batch, &in_hours(&batch, hours))?;
         if batch.num_rows() > 0 {
             found.push(batch);
@@ -200,8 +210,9 @@ pub(super) fn file_touches(file: &LakeFile, hours: &BTreeSet<i64>) -> bool {
 }
 
 fn group_touches(group: &RowGroupMetaData, column: usize, hours: &BTreeSet<i64>) -> bool {
-    // The columns of a key come before the nested one, so a column's position is also its Parquet position.
-    match group.column(column).statistics() {
+    let name = COLUMNS[column].name;
+    let Some(column) = group.columns().iter().find(|c| c.column_path().parts() == [name]) else { return false };
+    match column.statistics() {
         Some(Statistics::Int64(s)) => match (s.min_opt(), s.max_opt()) {
             (Some(&low), Some(&high)) => touches((low, high), hours),
             _ => s.null_count_opt() != u64::try_from(group.num_rows()).ok(),

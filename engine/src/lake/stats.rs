@@ -3,6 +3,10 @@
 //!
 //! Times are whole milliseconds, so the log's bounds are exact. Text is cut to [`TEXT_CHARS`] characters in the log:
 //! a bound shorter than that is the value itself, a longer one only encloses it and is marked `Inexact`.
+//!
+//! Of columns that are about a person no bounds are kept: the log outlives the files it speaks of. Nothing is lost by that,
+//! as ids are random and every file's bounds enclose nearly all of them; within a file, Parquet's own statistics and bloom
+//! filters tell which row groups may have one, and they go with the file.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -16,7 +20,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use crate::clock::Micros;
 use crate::error::{Error, Result};
-use crate::event::{COLUMNS, Column, ColumnKind, MONEY_PRECISION, MONEY_SCALE, MONEY_UNIT, table_schema};
+use crate::event::{COLUMNS, Column, ColumnKind, MONEY_PRECISION, MONEY_SCALE, MONEY_UNIT, PERSONAL, table_schema};
 
 /// How many leading columns the log has statistics for (`delta.dataSkippingNumIndexedCols`).
 pub(super) const INDEXED_COLUMNS: usize = 32;
@@ -40,6 +44,7 @@ fn tidy(column: &Column, found: ColumnStatistics) -> ColumnStatistics {
         bound => bound,
     };
     let (min_value, max_value) = match column.kind {
+        _ if PERSONAL.contains(&column.name) => (Precision::Absent, Precision::Absent),
         ColumnKind::Items => (Precision::Absent, Precision::Absent),
         _ => (bound(found.min_value), bound(found.max_value)),
     };

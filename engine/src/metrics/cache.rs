@@ -112,6 +112,14 @@ impl<V: Send + Sync + 'static> ResultCache<V> {
         CacheStats { entries: state.kept.len(), ..state.stats }
     }
 
+    /// Forgets every answer.
+    pub(super) fn forget(&self) {
+        let mut state = self.state.lock();
+        state.kept.clear();
+        state.order.clear();
+        state.stats.bytes = 0;
+    }
+
     /// The answer to `request` at `tag`: kept, being computed by somebody else, or computed now by `make`, which also
     /// says how many bytes it takes. Errors are given to all who wait, and not kept.
     pub(super) async fn get(

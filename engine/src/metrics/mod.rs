@@ -212,6 +212,11 @@ impl Metrics {
         self.cache.get(&asked.request, &asked.tag, work.run()).await
     }
 
+    /// Forgets every answer that is kept.
+    pub fn forget(&self) {
+        self.cache.forget();
+    }
+
     /// How the memory for answers is used.
     pub fn cache_stats(&self) -> CacheStats {
         self.cache.stats()

@@ -117,6 +117,11 @@ impl Book {
         Arc::new(Self { max_bytes, current: Mutex::default(), plans: OnceLock::new() })
     }
 
+    /// Forgets everything; the next query makes it again.
+    pub(super) async fn forget(&self) {
+        *self.current.lock().await = None;
+    }
+
     /// The kept views at the reader's state, made or brought up to date now; `None` when the views themselves must answer.
     pub(super) async fn at(&self, reader: Reader<'_>) -> Option<Arc<Pages>> {
         if self.max_bytes == 0 {

@@ -316,6 +316,13 @@ impl QueryEngine {
         self.partials.size()
     }
 
+    /// Forgets everything that was derived from the table and kept: orders, partial aggregates, footers of files.
+    pub async fn forget(&self) {
+        self.partials.forget();
+        self.book.forget().await;
+        self.template.runtime_env().cache_manager.get_file_metadata_cache().clear();
+    }
+
     /// Cancels what runs and admits no more.
     pub fn shutdown(&self) {
         self.admission.close();

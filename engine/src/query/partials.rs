@@ -153,6 +153,13 @@ impl Partials {
         Arc::new(Self { max_bytes, state: Mutex::default() })
     }
 
+    /// Forgets everything.
+    pub(super) fn forget(&self) {
+        let mut state = self.state.lock();
+        state.remove_where(|_, _| true);
+        state.shapes.clear();
+    }
+
     /// How many are kept, and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
         let state = self.state.lock();

@@ -32,6 +32,11 @@ pub use recover::{Damage, Lost, Report, SegmentReport, check, repair, salvage};
 use frame::{Encoder, SegmentHeader};
 use segment::Segment;
 
+/// The position that a segment's file begins with; `None` for other files.
+pub fn first_of(path: &Path) -> Option<Seq> {
+    segment::parse_name(path)
+}
+
 /// A buffer that one large group has blown up is given back down to this.
 const BUFFER_KEPT_BYTES: usize = 16 << 20;
 
@@ -276,6 +281,17 @@ impl Wal {
         }
         let gone = self.full.iter().take_while(|s| s.last <= covered).count();
         Ok(Released { fs: Arc::clone(&self.fs), paths: self.full.drain(..gone).map(|s| s.path).collect() })
+    }
+
+    /// Ends the active segment, so that it goes as soon as it is covered; the next append begins another.
+    ///
+    /// # Errors
+    /// When an append has failed fatally before.
+    pub fn rotate(&mut self) -> Result<()> {
+        self.usable()?;
+        // An empty one is where the next append goes anyway.
+        self.full.extend(self.active.take_if(|a| a.segment.last >= a.segment.first).map(|active| active.segment));
+        Ok(())
     }
 
     /// [Lets go](Self::release) of covered segments and deletes them.

@@ -3,18 +3,16 @@
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::frame::{self, SegmentHeader};
+use super::frame::{self, Bad, SegmentHeader};
 use super::segment::{Scan, Segment, file_name, frames_after, parse_name, scan};
 use super::{Frame, Recovered};
-use crate::error::{Error, Result};
-use crate::event::{Seq, stored_schema};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Seq, conform, stored_schema};
 use crate::fs::Fs;
 
 /// What a log's files hold.
@@ -190,7 +188,8 @@ pub(super) fn recover(fs: &dyn Fs, dir: &Path, covered: Seq) -> Result<(Kept, Re
     fs.sync_dir(dir)?;
     let (mut examined, damage) = examine(fs, segments, Some(covered))?;
     if let Some(damage) = damage {
-        return Err(damage.into());
+        let newer = examined.last().is_some_and(|e| matches!(SegmentHeader::decode(&e.bytes), Err(Bad::Version(_))));
+        return Err(if newer { newer_format(&damage) } else { damage.into() });
     }
     let clean = examined.last().is_none_or(|last| last.scan.closed && last.torn_bytes() == 0);
     let torn_bytes = examined.last().map_or(0, Examined::torn_bytes);
@@ -218,6 +217,12 @@ pub(super) fn recover(fs: &dyn Fs, dir: &Path, covered: Seq) -> Result<(Kept, Re
     Ok((Kept { segments, marked }, Recovered { frames, torn_bytes, clean, last }))
 }
 
+/// Nothing is wrong with such a log, and it must not be repaired.
+fn newer_format(found: &Damage) -> Error {
+    let message = format!("the write-ahead log is newer than this build: {}: {}", found.file.display(), found.what);
+    Error::new(Kind::Invalid, "newer_format", message).with_hint("use a newer tideline")
+}
+
 fn decode(segment: &Examined, covered: Seq) -> Result<Vec<Frame>> {
     let Some(header) = &segment.scan.header else { return Ok(Vec::new()) };
     let beyond = segment.scan.frames.iter().filter(|(_, f)| f.last() > covered);
@@ -225,30 +230,13 @@ fn decode(segment: &Examined, covered: Seq) -> Result<Vec<Frame>> {
         .map(|(at, frame)| {
             let context = || format!("{}, byte {at}", segment.path.display());
             let batch = frame::decode_batch(&segment.bytes, *at, frame, &header.schema)
-                .and_then(|batch| as_stored(&batch))
+                .and_then(|batch| conform(batch, &stored_schema()))
                 .map_err(|e| Error::corrupt(e.message).context(context()))?;
             let skip = (covered.plus(1).0).saturating_sub(frame.first.0) as usize;
             let batch = if skip == 0 { batch } else { batch.slice(skip, batch.num_rows() - skip) };
             Ok(Frame { first: frame.first.plus(skip as u64), last: frame.last(), batch })
         })
         .collect()
-}
-
-/// A batch in the schema of today: columns that did not exist when it was written are null.
-fn as_stored(batch: &RecordBatch) -> Result<RecordBatch> {
-    let schema: SchemaRef = stored_schema();
-    if batch.schema() == schema {
-        return Ok(batch.clone());
-    }
-    let column = |field: &Arc<arrow::datatypes::Field>| -> Result<ArrayRef> {
-        match batch.column_by_name(field.name()) {
-            Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-            Some(column) => Ok(arrow::compute::cast(column, field.data_type())?),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        }
-    };
-    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
-    Ok(RecordBatch::try_new(schema, columns)?)
 }
 
 fn report(examined: &[Examined], damage: Option<Damage>) -> Report {
@@ -345,6 +333,8 @@ pub fn salvage(fs: &dyn Fs, path: &Path) -> Result<Vec<RecordBatch>> {
     let sound = frames_after(&bytes, header.len)
         .filter(|(at, _)| frame::check_frame(&bytes[*at..], header.salt).is_ok_and(|f| f.rows > 0));
     sound
-        .map(|(at, frame)| frame::decode_batch(&bytes, at, &frame, &header.schema).and_then(|batch| as_stored(&batch)))
+        .map(|(at, frame)| {
+            frame::decode_batch(&bytes, at, &frame, &header.schema).and_then(|batch| conform(batch, &stored_schema()))
+        })
         .collect()
 }

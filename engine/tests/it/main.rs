@@ -4,8 +4,10 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
 mod alerts;
+mod backup;
 mod dead_letters;
 mod derived;
+mod erase;
 mod hot;
 mod metrics;
 mod model;
@@ -17,4 +19,5 @@ mod races;
 mod redis;
 mod redis_faults;
 mod support;
+mod upgrade;
 mod windows;

@@ -2,11 +2,13 @@
 //! examples, and `run`.
 
 pub mod alerts;
+pub mod backup;
 pub mod check;
 pub mod client;
 pub mod config;
 pub mod dead_letters;
 pub mod demo;
+pub mod erase;
 pub mod export;
 pub mod folder;
 pub mod history;
@@ -87,6 +89,15 @@ pub enum Command {
     /// Flush, compact, retain or vacuum now
     #[command(long_about = maintain::ABOUT)]
     Maintain(maintain::MaintainArgs),
+    /// Copy everything a data folder holds, while its server runs; verify a copy
+    #[command(long_about = backup::ABOUT)]
+    Backup(backup::BackupArgs),
+    /// Make a data folder of a backup
+    #[command(long_about = backup::ABOUT_RESTORE)]
+    Restore(backup::RestoreArgs),
+    /// Remove a person from everything, and prove it
+    #[command(long_about = erase::ABOUT)]
+    Erase(erase::EraseArgs),
     /// List, show, replay or drop events that were not accepted
     #[command(long_about = dead_letters::ABOUT)]
     DeadLetters(dead_letters::DeadLettersArgs),
@@ -157,6 +168,9 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Maintain(args) => maintain::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => backup::run_restore(&args),
+        Command::Erase(args) => erase::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Config(args) => config::run(&args),
@@ -179,6 +193,7 @@ fn is_usage(error: &Error) -> bool {
             | "invalid_key"
             | "invalid_mapping"
             | "invalid_parameter"
+            | "invalid_person"
             | "invalid_url"
             | "missing_filter"
     )

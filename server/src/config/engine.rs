@@ -3,6 +3,7 @@
 use tideline_engine::alert_log::AlertLimits;
 use tideline_engine::alerts::AlertsConfig;
 use tideline_engine::engine::EngineConfig;
+use tideline_engine::erase::EraseConfig;
 use tideline_engine::error::{Error, Result};
 use tideline_engine::fs::crash::CrashAt;
 use tideline_engine::hot::{HotConfig, RedisConfig};
@@ -44,6 +45,11 @@ impl Config {
         engine.max_wait = self.ingest.max_wait.0;
         engine.max_event_bytes = self.ingest.max_event_bytes.as_usize();
         engine.max_future = self.ingest.max_future.0;
+        engine.erase = EraseConfig {
+            remember_days: self.erase.remember_days,
+            max_ids: self.erase.max_ids,
+            max_wait: self.erase.max_wait.0,
+        };
         let query = &mut engine.query;
         query.shop = self.shop();
         if self.query.threads > 0 {
@@ -146,7 +152,7 @@ mod tests {
         );
         assert_eq!(ours.dead_letter_days, theirs.dead_letter_days);
         assert_eq!((ours.max_wait, ours.max_future), (theirs.max_wait, theirs.max_future));
-        assert_eq!(ours.hot, theirs.hot);
+        assert_eq!((ours.hot, ours.erase), (theirs.hot, theirs.erase));
         // A server judges; an engine that is opened to be asked something does not.
         assert_eq!(ours.alerts, AlertsConfig { enabled: true, ..theirs.alerts });
         let config: Config = toml::from_str("redis_url = 'redis://cache'").unwrap();

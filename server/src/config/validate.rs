@@ -154,6 +154,10 @@ impl Config {
         within("lake.merge_zstd_level", self.lake.merge_zstd_level, 1, 22)?;
         within("lake.footer_bytes", self.lake.footer_bytes, ByteSize::mib(1), ByteSize::gib(16))?;
         within("lake.vacuum_after", self.lake.vacuum_after, Period::secs(0), Period::secs(3_650 * 86_400))?;
+        within("backup.max_time", self.backup.max_time, Period::secs(1), Period::secs(30 * 86_400))?;
+        within("erase.remember_days", self.erase.remember_days, 1, 36_500)?;
+        within("erase.max_ids", self.erase.max_ids, 1, 10_000_000)?;
+        within("erase.max_wait", self.erase.max_wait, Period::secs(0), Period::secs(86_400))?;
         within("dead_letters.retention_days", self.dead_letters.retention_days, 0, 36_500)?;
         within("dead_letters.max_bytes", self.dead_letters.max_bytes, ByteSize::kib(64), ByteSize::gib(1_024))
     }

@@ -13,6 +13,7 @@ pub mod export;
 pub mod guard;
 pub mod ingest;
 pub mod keys;
+pub mod lifecycle;
 pub mod live;
 pub mod metrics;
 pub mod ops;

@@ -443,6 +443,34 @@ pub const OPERATIONS: &[Operation] = &[
         ..ADMIN
     },
     Operation {
+        method: "GET",
+        path: "/admin/backup",
+        summary: "Copy everything the data folder holds",
+        description: "A tar file of everything as it is now, while the server goes on; the last file, `MANIFEST.json`, has \
+                      every other one's length and CRC32C, and a copy without it broke off. `tideline backup` takes it, \
+                      `tideline restore` makes a data folder of it.",
+        params: "keys: one(true,false) = true -- Whether the keys, which are hashes, are in it",
+        answers: &[(200, "The copy", &[("application/x-tar", "", "")])],
+        refusals: &[PARAMS, &[(503, "folder_busy")]],
+        ..ADMIN
+    },
+    Operation {
+        path: "/admin/erase",
+        summary: "Remove a person",
+        description: "From the log, the table and its history, live windows, dead letters and all that is kept in memory; then \
+                      every file is searched. It answers when it is done, and runs to its end also when nobody waits. Asked \
+                      again after an error it goes on.",
+        bodies: &[(JSON, "EraseRequest", r#"{"user_id":"u_204983"}"#)],
+        body_required: true,
+        answers: &[(200, "What was found and removed, place by place", &[(JSON, "EraseReport", "")])],
+        refusals: &[
+            BODY,
+            WRITE,
+            &[(400, "invalid_person"), (413, "too_many_erased"), (503, "folder_busy, still_read, log_stays")],
+        ],
+        ..ADMIN
+    },
+    Operation {
         path: "/admin/dead-letters",
         summary: "List events that were not accepted",
         params: "code: text ~ missing_field -- With this code

@@ -41,7 +41,7 @@ pub const SHAPES: &[(&str, &str, &str)] = &[
         "status: one(accepted,rejected) -- `rejected` when nothing in it was acceptable
          accepted: int 0.. -- Events stored
          duplicates: int 0.. -- Events that were stored before
-         rejected: int 0.. -- Events kept as dead letters
+         rejected: int 0.. -- Events that were not accepted: kept as dead letters, but for those of people erased since
          errors: [EventError] -- The first of the errors
          errors_total: int 0.. -- How many there are
          seq?: SeqRange -- Where the stored events stand",
@@ -490,6 +490,48 @@ pub const SHAPES: &[(&str, &str, &str)] = &[
         "What was deleted.",
         "files_deleted: int 0.. -- Files\nbytes_deleted: int 0.. -- Their size",
     ),
+    (
+        "EraseRequest",
+        "Whom to erase: at least one id.",
+        "user_id?: text? -- The shop's id of them
+         anonymous_ids?: [text] -- Ids they had as an unknown visitor
+         rows?: bool -- Whether their rows go as a whole; else they stay, without what says whose they are",
+    ),
+    (
+        "EraseReport",
+        "What an erasure did.",
+        "erased_at_ms: int -- When
+         mode: one(identifiers,rows) -- Whether their rows stayed
+         log_segments_deleted: int 0.. -- Segments of the write-ahead log
+         lake: ErasedRows -- The table's files
+         purged: ErasedFiles -- What the table no longer names
+         window_rows: int 0.. -- Rows counted again in the live windows
+         redis?: text -- What became of the windows in Redis
+         dead_letters: int 0.. -- Dead letters removed
+         linked_anonymous_ids: [text] -- Other ids of their rows, which are not erased unless asked for
+         files_searched: int 0.. -- Files searched at the end
+         bytes_searched: int 0.. -- Their bytes
+         found: [FoundIn] -- Where they were found all the same
+         complete: bool -- Nothing was found
+         beyond_reach: [text] -- Where nobody looked",
+    ),
+    (
+        "ErasedRows",
+        "What an erasure did to the table.",
+        "files_searched: int 0.. -- Files read
+         files_rewritten: int 0.. -- Files written anew
+         rows_emptied: int 0.. -- Rows of the person that stay
+         rows_removed: int 0.. -- Rows of the person that went
+         rows_mentioning: int 0.. -- Rows of others that named the person",
+    ),
+    (
+        "ErasedFiles",
+        "What an erasure deleted.",
+        "files_deleted: int 0.. -- Data files
+log_entries_deleted: int 0.. -- Entries of the Delta log",
+    ),
+    ("FoundIn", "A file that still names the person.", "file: text -- Within the data folder
+what: text -- What of it"),
     (
         "LetterPage",
         "A page of dead letters.",

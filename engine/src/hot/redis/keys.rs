@@ -109,6 +109,18 @@ impl Keys {
         self.of_share(share, &arrivals(minute))
     }
 
+    /// Whether a key is one of ours, but for [`nodes`](Self::nodes); others may share the hash tag.
+    pub fn holds_what_is_seen(&self, key: &str) -> bool {
+        let Some(name) = key.strip_prefix(&self.prefix) else { return false };
+        match name.split_once(':') {
+            None => matches!(name, "w" | "latest" | "users" | "sessions" | "f0" | "f1" | "f2" | "f3"),
+            Some((kind, _)) => {
+                let kinds = ["n", "us", "u", "s", "c", "hu", "hs", "path", "o", "om", "ob3", "ob4"];
+                kinds.contains(&kind)
+            }
+        }
+    }
+
     /// Everything a generation has in these minutes.
     pub fn all_of(&self, share: &Share, minutes: std::ops::Range<Minute>) -> Vec<String> {
         let keys = minutes.flat_map(|minute| {

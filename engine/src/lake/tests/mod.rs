@@ -61,6 +61,7 @@ fn batch_of(node: &str, events: &[Event]) -> RecordBatch {
         "node" => text(&|_| Some(node.into())),
         "seq" => Arc::new(events.iter().map(|e| e.seq).collect::<Int64Array>()),
         "user_id" => text(&|e| (e.seq % 3 != 0).then(|| format!("u{}", e.seq % 100))),
+        "product_name" => text(&|e| Some(format!("a product with a rather long name, of size {}", e.seq))),
         "page" => text(&|e| Some(format!("/a/page/with/a/rather/long/path/{}", e.seq))),
         "price" => {
             let prices = events.iter().map(|e| (e.seq % 2 == 0).then(|| i128::from(e.seq) * 10_001));
