@@ -23,6 +23,19 @@ pub enum Access {
     AnyKey,
     /// Those whose key has this scope.
     Needs(Scope),
+    /// Those whose key has the scope `read`; and, where `http.scrape_without_key` says so, programs on this machine.
+    Scrape,
+}
+
+impl Access {
+    /// The scope a key needs.
+    pub fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Public | Self::Anyone | Self::AnyKey => None,
+            Self::Needs(scope) => Some(scope),
+            Self::Scrape => Some(Scope::Read),
+        }
+    }
 }
 
 /// One declared route.

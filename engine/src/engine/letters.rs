@@ -225,6 +225,7 @@ impl Engine {
         let batch = concat_batches(&client_schema(), accepted.iter().map(|(_, a)| &a.batch))?;
         let keys = accepted.iter().map(|(_, a)| a.key).collect();
         let stored = self.store(&batch, keys, Instant::now()).await?;
+        self.own.ingest.replayed.add(stored.accepted as u64);
         let (store, now) = (Arc::clone(&self.dead_letters), self.clock.now());
         let ids: Vec<LetterId> = accepted.iter().map(|(id, _)| *id).collect();
         blocking(move || store.mark_replayed(&ids, now)).await?;

@@ -25,6 +25,7 @@ mod ranks;
 mod write;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ use crate::event::{NodeId, Seq};
 
 use keys::{Keys, Share};
 use link::Link;
+pub use link::RedisMeasures;
 use ranks::Ranks;
 use write::{Call, Goal, Run, Writer, ttl};
 
@@ -115,6 +117,7 @@ pub struct RedisWindows {
     /// What Redis is known to have applied of this node: an answer without it is not given.
     reached: AtomicU64,
     ranks: Ranks,
+    measures: Arc<RedisMeasures>,
 }
 
 impl RedisWindows {
@@ -129,7 +132,8 @@ impl RedisWindows {
             Error::invalid("invalid_redis_url", format!("the address of Redis is refused: {why}"))
                 .with_hint("write it like redis://127.0.0.1:6379 or redis://user:password@host:6379/0")
         })?;
-        let link = || Link::new(client.clone(), redis.connect_timeout, redis.response_timeout);
+        let measures = Arc::<RedisMeasures>::default();
+        let link = || Link::new(client.clone(), redis.connect_timeout, redis.response_timeout, Arc::clone(&measures));
         Ok(Self {
             node: node.to_string(),
             address: link::address(&client),
@@ -142,8 +146,14 @@ impl RedisWindows {
             shares: parking_lot::Mutex::default(),
             reached: AtomicU64::new(0),
             ranks: Ranks::new(redis.ranking_age),
+            measures,
             config,
         })
+    }
+
+    /// What calls count.
+    pub fn measures(&self) -> &RedisMeasures {
+        &self.measures
     }
 
     /// Where it is, without credentials.

@@ -38,7 +38,7 @@ mod stats;
 mod tests;
 mod writer;
 
-pub use compact::{CompactionPolicy, Eagerness, Job, plan};
+pub use compact::{CompactionMeasures, CompactionPolicy, Eagerness, Job, plan};
 pub use files::{LakeFile, LakeSnapshot};
 pub use maintain::{Check, Vacuumed};
 
@@ -116,6 +116,7 @@ pub struct Lake {
     /// One piece of maintenance at a time.
     maintaining: Mutex<()>,
     checkpointed: std::sync::atomic::AtomicI64,
+    compaction: CompactionMeasures,
 }
 
 impl fmt::Debug for Lake {
@@ -151,6 +152,7 @@ impl Lake {
             tip: Mutex::default(),
             appending: Mutex::default(),
             maintaining: Mutex::default(),
+            compaction: CompactionMeasures::default(),
             checkpointed: (maintain::last_checkpoint(&store).await).into(),
             store,
         };
@@ -172,6 +174,11 @@ impl Lake {
     /// How it is kept.
     pub fn config(&self) -> &LakeConfig {
         &self.config
+    }
+
+    /// What compaction counts of itself.
+    pub fn compaction(&self) -> &CompactionMeasures {
+        &self.compaction
     }
 
     fn publish(&self, snapshot: Arc<LakeSnapshot>) {

@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::client::ClientAddress;
+use super::client::{ClientAddress, Peer};
 use super::guard;
 use crate::app::AppState;
 use crate::auth::{Caller, Identity, Refusal, scope_missing};
@@ -27,7 +27,7 @@ pub async fn check(
     // Those who are refused are counted too: guessing is a request.
     let account = state.limits.account(identity.caller.as_ref().ok(), address);
     let standings = state.limits.request(&account).await?;
-    let permitted = permit(access, identity.caller, &request);
+    let permitted = permit(&state, access, identity.caller, &request);
     let mut response = match permitted {
         Ok(caller) => {
             request.extensions_mut().insert(account);
@@ -42,12 +42,20 @@ pub async fn check(
     Ok(response)
 }
 
-fn permit(access: Access, caller: Result<Caller, Refusal>, request: &Request) -> Result<Option<Caller>, Problem> {
+fn permit(
+    state: &AppState,
+    access: Access,
+    caller: Result<Caller, Refusal>,
+    request: &Request,
+) -> Result<Option<Caller>, Problem> {
     let caller = match (access, caller) {
         (Access::Public | Access::Anyone, caller) => return Ok(caller.ok()),
+        (Access::Scrape, Err(Refusal::Missing)) if state.config.http.scrape_without_key && is_local(request) => {
+            return Ok(None);
+        }
         (_, caller) => caller?,
     };
-    if let Access::Needs(scope) = access
+    if let Some(scope) = access.scope()
         && !caller.scopes.allow(scope)
     {
         return Err(scope_missing(scope));
@@ -57,6 +65,13 @@ fn permit(access: Access, caller: Result<Caller, Refusal>, request: &Request) ->
         return Err(cross_site_write());
     }
     Ok(Some(caller))
+}
+
+/// Whether a program on this machine sends it, and for itself: not a proxy, which says for whom.
+fn is_local(request: &Request) -> bool {
+    let speaks_for_another = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback())
+        && !speaks_for_another.iter().any(|name| request.headers().contains_key(*name))
 }
 
 /// A browser adds the cookie to whatever any page sends: only pages of our own may write with it.

@@ -25,7 +25,7 @@ pub mod sql;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
@@ -46,6 +46,8 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Around every request: names it, finds out who sent it, guards it, gives every error its one shape, logs it.
 pub async fn frame(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
+    let _in_flight = state.http.begin();
+    let template = request.extensions().get::<MatchedPath>().cloned();
     let id = RequestId::of(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(id.clone());
@@ -66,7 +68,9 @@ pub async fn frame(State(state): State<AppState>, mut request: Request, next: Ne
         .await
         .unwrap_or_else(|panic| Problem::internal(format!("a handler panicked: {}", reason(&*panic))).into_response());
     let mut response = in_one_shape(&state, &id, response);
-    let elapsed_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let elapsed = begun.elapsed();
+    state.http.answered(template.as_ref().map(MatchedPath::as_str), &method, response.status(), elapsed);
+    let elapsed_ms = elapsed.as_secs_f64() * 1e3;
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, id.header());
     let timing = match headers.get(&SERVER_TIMING).and_then(|v| v.to_str().ok()) {
