@@ -18,6 +18,7 @@ mod hostile;
 mod limits;
 mod live;
 mod metrics_truth;
+mod monitoring;
 mod online_retail;
 mod openapi;
 mod page;
