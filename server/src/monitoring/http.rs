@@ -86,7 +86,7 @@ impl HttpMeasures {
     /// Looks at all of them: template, method, measures.
     pub fn each(&self, mut look: impl FnMut(&str, &'static str, &RouteMeasures)) {
         for (template, route) in self.routes.all() {
-            for (method, measures) in METHODS.iter().zip(&route.0) {
+            for (method, measures) in METHODS.into_iter().zip(&route.0) {
                 if let Some(measures) = measures.get() {
                     look(&template, method, measures);
                 }

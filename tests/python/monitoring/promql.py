@@ -24,7 +24,7 @@ def names(expr: str) -> dict[str, set[str]]:
                 while tokens[at][1] != ")":
                     found[""] |= {tokens[at][1]} if tokens[at][0] == "name" else set()
                     at += 1
-        elif kind == "name" and token not in WORDS and following != "(":
+        elif kind == "name" and token not in WORDS and following not in ("(", "by", "without"):
             labels = found.setdefault(token, set())
             if following == "{":
                 while tokens[at][1] != "}":
