@@ -162,7 +162,11 @@ def compare_list(text: str, write: bool) -> None:
 
 def traffic(server: Server, tideline: Path) -> None:
     """Something of everything that is counted."""
-    deploy.run(tideline, "traffic", "--url", server.url, "--base-rps", "60", "--base-sec", "3", "--spike-rps", "0",
+    # A quarter of an hour of the shop, so that there are orders; then some seconds as they happen.
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 2400))
+    printed = deploy.run(tideline, "traffic", "--print", "8000", "--start", since, "--base-rps", "10", "--late-pct", "0")
+    server.request("POST", "/events", printed.encode(), "application/x-ndjson")
+    deploy.run(tideline, "traffic", "--url", server.url, "--base-rps", "60", "--base-sec", "2", "--spike-rps", "0",
                "--spike-sec", "0", "--cooldown-sec", "0", "--batch", "20", "--junk", "10")
     for query in ("SELECT count(*) FROM events", "SELECT * FROM orders LIMIT 3", "SELECT nothing"):
         try:
@@ -172,7 +176,9 @@ def traffic(server: Server, tideline: Path) -> None:
     for path in ("/analytics/sales/summary", "/analytics/sales/summary", "/kpis/latest", "/there/is/nothing/here"):
         get(server.port, path)
     server.request("POST", "/admin/flush")
-    server.request("POST", "/events", b'{"event_type":"page_view","event_ts":"2026-03-01T12:00:00Z","session_id":"s"}')
+    # One that is stored, and one that is not: for whom is it?
+    seen = {"event_type": "page_view", "event_ts": "2026-03-01T12:00:00Z", "session_id": "s", "page": "/"}
+    server.request("POST", "/events", json.dumps([seen | {"user_id": "u"}, seen]).encode())
     server.request("POST", "/admin/flush")
     server.request("POST", "/admin/compact")
 
