@@ -1,10 +1,13 @@
 //! Before each handler: its route's access against the caller, and the caller's limit of requests.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
 use super::client::{ClientAddress, Peer};
 use super::guard;
@@ -13,11 +16,28 @@ use crate::auth::{Caller, Identity, Refusal, scope_missing};
 use crate::error::Problem;
 use crate::routes::Access;
 
+/// Which route answered, as it was declared: an extension of its answers.
+#[derive(Debug, Clone)]
+pub struct Template(pub Arc<str>);
+
 /// Lets a request through to its handler, with its [`Caller`] and its [`crate::rate_limit::Account`] as extensions.
 pub async fn check(
-    State((state, access)): State<(AppState, Access)>,
+    State((state, access, template)): State<(AppState, Access, Template)>,
     Extension(identity): Extension<Identity>,
     Extension(ClientAddress(address)): Extension<ClientAddress>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = checked(&state, access, identity, address, request, next).await.into_response();
+    response.extensions_mut().insert(template);
+    response
+}
+
+async fn checked(
+    state: &AppState,
+    access: Access,
+    identity: Identity,
+    address: IpAddr,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -27,7 +47,7 @@ pub async fn check(
     // Those who are refused are counted too: guessing is a request.
     let account = state.limits.account(identity.caller.as_ref().ok(), address);
     let standings = state.limits.request(&account).await?;
-    let permitted = permit(&state, access, identity.caller, &request);
+    let permitted = permit(state, access, identity.caller, &request);
     let mut response = match permitted {
         Ok(caller) => {
             request.extensions_mut().insert(account);
@@ -36,7 +56,7 @@ pub async fn check(
             }
             next.run(request).await
         }
-        Err(problem) => axum::response::IntoResponse::into_response(problem),
+        Err(problem) => problem.into_response(),
     };
     state.limits.write_headers(&standings, response.headers_mut());
     Ok(response)

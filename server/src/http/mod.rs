@@ -25,7 +25,7 @@ pub mod sql;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
@@ -35,6 +35,7 @@ use serde::Serialize;
 
 use crate::app::AppState;
 use crate::error::{PROBLEM_JSON, Problem};
+use access::Template;
 use client::ClientAddress;
 use request_id::RequestId;
 
@@ -47,7 +48,6 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub async fn frame(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let _in_flight = state.http.begin();
-    let template = request.extensions().get::<MatchedPath>().cloned();
     let id = RequestId::of(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(id.clone());
@@ -67,9 +67,10 @@ pub async fn frame(State(state): State<AppState>, mut request: Request, next: Ne
         .catch_unwind()
         .await
         .unwrap_or_else(|panic| Problem::internal(format!("a handler panicked: {}", reason(&*panic))).into_response());
+    let template = response.extensions().get::<Template>().cloned();
     let mut response = in_one_shape(&state, &id, response);
     let elapsed = begun.elapsed();
-    state.http.answered(template.as_ref().map(MatchedPath::as_str), &method, response.status(), elapsed);
+    state.http.answered(template.as_ref().map(|t| &*t.0), &method, response.status(), elapsed);
     let elapsed_ms = elapsed.as_secs_f64() * 1e3;
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, id.header());
