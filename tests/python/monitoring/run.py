@@ -79,7 +79,7 @@ def redis(folder: Path, port: int) -> Child:
 
 
 class Prometheus(Child):
-    """A real Prometheus that scrapes `target`, ten times a second, with the rules of `deploy/prometheus`."""
+    """A real Prometheus that scrapes `target`, twice a second, with the rules of `deploy/prometheus`."""
 
     def __init__(self, folder: Path, target: int):
         self.port = free_port()
@@ -91,7 +91,7 @@ class Prometheus(Child):
         job = next(job for job in config["scrape_configs"] if job["job_name"] == "tideline")
         del job["authorization"]
         job["static_configs"] = [{"targets": [f"127.0.0.1:{target}"]}]
-        times = {"scrape_interval": "200ms", "evaluation_interval": "200ms", "scrape_timeout": "200ms"}
+        times = {"scrape_interval": "500ms", "evaluation_interval": "200ms", "scrape_timeout": "500ms"}
         config = {"global": times, "rule_files": ["rules.yml"], "scrape_configs": [job]}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         super().__init__(folder, "prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb",
