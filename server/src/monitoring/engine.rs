@@ -178,7 +178,7 @@ fn windows(page: &mut Page, state: &AppState, status: &Status) {
     );
     page.gauge("tideline_hot_ids_limit", "How many of each are (hot.max_ids).", state.config.hot.max_ids);
     page.gauge("tideline_hot_bytes", "Memory of live windows, about.", memory.bytes());
-    page.gauge("tideline_hot_minutes", "Minutes with an event in live windows.", sizes.minutes);
+    page.gauge("tideline_hot_buckets", "Minutes with an event in live windows.", sizes.minutes);
     let applied = windows.applied().0;
     page.gauge("tideline_applied_seq", "Position up to which live windows count.", applied);
     page.gauge(

@@ -117,7 +117,7 @@ class Prometheus(Child):
 
 
 def get(port: int, path: str, **headers: str) -> tuple[int, str, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
     status, kind, body = answer.status, answer.getheader("content-type", ""), answer.read().decode()
