@@ -284,7 +284,7 @@ def composed(tideline: Path, folder: Path, known: dict) -> None:
         # The second time nothing changes, also while the server has the folder.
         deploy.run("sh", ROOT / "deploy/compose/keys.sh", env=environment)
     key = {name: (keys / name).read_text() for name in ("admin", "generator", "monitoring")}
-    assert all(re.fullmatch(r"tl_\w+", text) for text in key.values()), "a key file holds the key and nothing else"
+    assert all(re.fullmatch(r"tl_[\w-]+", text) for text in key.values()), "a key file holds the key and nothing else"
     modes = {name: oct((keys / name).stat().st_mode)[-3:] for name in key}
     assert modes == {"admin": "400", "generator": "400", "monitoring": "444"}, modes
     unreachable = subprocess.run([tideline, "health", "--url", f"http://127.0.0.1:{free_port()}"], capture_output=True)
