@@ -61,19 +61,6 @@ fn counters_count_what_was_done() {
 }
 
 #[test]
-fn queries_that_end_badly_are_counted_by_how() {
-    let app = App::start(&[("query.timeout", "50ms")]);
-    let forever = "SELECT count(*) FROM generate_series(1, 100000) a CROSS JOIN generate_series(1, 100000) b \
-                   WHERE a.value % 7 = b.value % 11";
-    assert_eq!(app.sql(forever).code(), "query_timeout");
-    // Counted when the last who looks at the query lets go.
-    crate::app::until("the query is counted", || {
-        scrape(&app).get(r#"tideline_queries_total{class="sql",outcome="timeout"}"#) == Some(&1.0)
-    });
-    assert!(scrape(&app)["tideline_queries"] < 1.0);
-}
-
-#[test]
 fn openmetrics_is_given_to_who_asks_for_it() {
     let app = App::start(&[]);
     app.post("/events", event("a"));

@@ -173,6 +173,14 @@ def traffic(server: Server, tideline: Path) -> None:
             server.request("POST", "/sql", query.encode(), "application/sql")
         except RuntimeError:
             assert "nothing" in query
+    series = "generate_series(1, 100000)"
+    forever = f"SELECT count(*) FROM {series} a CROSS JOIN {series} b WHERE a.value % 7 = b.value % 11"
+    try:
+        server.request("POST", "/sql", json.dumps({"q": forever, "timeout_ms": 50}).encode())
+    except RuntimeError as error:
+        assert "query_timeout" in str(error), error
+    timeout = 'tideline_queries_total{class="sql",outcome="timeout"} 1'
+    until("a query that ran out of time is counted as one", lambda: timeout in get(server.port, "/metrics")[2])
     for path in ("/analytics/sales/summary", "/analytics/sales/summary", "/kpis/latest", "/there/is/nothing/here"):
         get(server.port, path)
     server.request("POST", "/admin/flush")
