@@ -8,6 +8,7 @@ SHELL := /bin/bash
 CLIENTS := .venv
 NOTEBOOKS := notebooks/.venv
 API := .venv-api
+MONITORING := .venv-monitoring
 SIDE_BY_SIDE := benches/.venv
 
 # `make bench EVENTS=200000 QUERY_EVENTS=200000` for a short run.
@@ -19,12 +20,12 @@ BENCH_FLAGS ?=
 API_EXAMPLES ?= 5
 API_SEED ?= 1
 
-.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients truth notebooks api bench clean
+.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients truth notebooks api monitoring bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: ## check that the tools are there, and say what is missing (redis-server is installed, as root)
+setup: ## check that the tools are there, and say what is missing (redis-server and prometheus are installed, as root)
 	@scripts/setup.sh
 
 # Where there is no npm, the binary has a page that says how to build the real one.
@@ -38,7 +39,7 @@ build: page ## the release build: target/release/tideline
 	cargo build --release -p tideline
 
 # The order is cheap first, and the tests' own closing line last.
-test: setup page fmt-check deny lint doc clients truth notebooks api browser unit ## everything CI checks
+test: setup page fmt-check deny lint doc clients truth notebooks api monitoring browser unit ## everything CI checks
 
 page: dashboard/dist/index.html ## build the dashboard, which the next cargo build takes in
 
@@ -96,6 +97,10 @@ api: $(API)/ready ## requests made from /openapi.json: no 5xx, and no answer tha
 	cargo build --workspace --locked
 	$(API)/bin/python tests/python/api/run.py --tideline target/debug/tideline --examples $(API_EXAMPLES) --seed $(API_SEED)
 
+monitoring: $(MONITORING)/ready ## what is in deploy/, a real Prometheus with its rules, every name and SQL text of a dashboard
+	cargo build --workspace --locked
+	$(MONITORING)/bin/python tests/python/monitoring/run.py --tideline target/debug/tideline
+
 truth: ## every metric, worked out a second time in Python, over a known week and over shops made up at random
 	cargo build --workspace --locked
 	python3 tests/python/truth.py --tideline target/debug/tideline
@@ -118,7 +123,10 @@ $(CLIENTS)/ready: tests/python/requirements.txt
 $(API)/ready: tests/python/api/requirements.txt
 	scripts/venv.sh $(@D) $<
 
+$(MONITORING)/ready: tests/python/monitoring/requirements.txt
+	scripts/venv.sh $(@D) $<
+
 clean: ## remove what `make` made, but not the compiled dependencies
-	rm -rf $(CLIENTS) $(NOTEBOOKS) $(API) $(SIDE_BY_SIDE) benches/data .demo-data \
+	rm -rf $(CLIENTS) $(NOTEBOOKS) $(API) $(MONITORING) $(SIDE_BY_SIDE) benches/data .demo-data \
 	  dashboard/dist dashboard/node_modules dashboard/test-results
 	cargo clean -p tideline -p tideline-engine -p tideline-benches

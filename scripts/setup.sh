@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that the tools this project needs are there, and says what to do where one is missing. It installs redis-server
-# and chromium, from Debian's packages and only as root: the tests start real ones. `make` itself makes the Python
+# Checks that the tools this project needs are there, and says what to do where one is missing. It installs redis-server,
+# prometheus and chromium, from Debian's packages and only as root: the tests start real ones. `make` itself makes the Python
 # environments it needs from pinned requirements, and installs the dashboard's packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -65,6 +65,14 @@ if ! command -v redis-server > /dev/null; then
 else
   found=$(redis-server --version | sed -n 's/.* v=\([0-9]*\).*/\1/p')
   [ "${found:-0}" -ge 7 ] || need "redis-server 7" "found version ${found:-unknown}" "a newer redis-server"
+fi
+if ! command -v promtool > /dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
+  echo "installing prometheus with promtool, which the tests start"
+  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    prometheus; } > /dev/null || true
+fi
+if ! command -v promtool > /dev/null || ! command -v prometheus > /dev/null; then
+  need "prometheus with promtool" "tests of monitoring" "apt-get install prometheus"
 fi
 
 if [ "$missing" -ne 0 ]; then

@@ -25,6 +25,8 @@ use crate::error::{Error, Result};
 use crate::fs::{Fs, write_durably};
 use file::{Contents, time, time_option};
 
+use crate::measure::Counter;
+
 /// Its name in the data folder.
 pub const FILE: &str = "alerts.json";
 
@@ -165,6 +167,17 @@ pub struct AlertCounts {
     pub notices_dropped: u64,
 }
 
+/// What became of notices since the process started.
+#[derive(Debug, Default)]
+pub struct NoticeMeasures {
+    /// Taken by their receivers.
+    pub sent: Counter,
+    /// Tries that failed; the notice is sent again.
+    pub failed: Counter,
+    /// Given up after the last try.
+    pub given_up: Counter,
+}
+
 /// The alerts of a data folder.
 #[derive(Debug)]
 pub struct AlertLog {
@@ -176,6 +189,7 @@ pub struct AlertLog {
     contents: Mutex<Arc<Contents>>,
     /// The revision, for those who wait for a change.
     changes: watch::Sender<u64>,
+    measures: NoticeMeasures,
 }
 
 impl AlertLog {
@@ -187,7 +201,8 @@ impl AlertLog {
         let path = data_dir.join(FILE);
         let contents = file::read(&*fs, &path)?;
         let changes = watch::Sender::new(contents.revision);
-        Ok(Self { fs, path, limits, targets, contents: Mutex::new(Arc::new(contents)), changes })
+        let (contents, measures) = (Mutex::new(Arc::new(contents)), NoticeMeasures::default());
+        Ok(Self { fs, path, limits, targets, contents, changes, measures })
     }
 
     /// Counts durable changes, also over restarts: the same number is the same contents.
@@ -208,6 +223,11 @@ impl AlertLog {
     /// Those that are open, the latest first.
     pub fn open_ones(&self) -> Vec<Arc<Alert>> {
         self.now().alerts.iter().rev().filter(|alert| alert.is_open()).cloned().collect()
+    }
+
+    /// What became of notices.
+    pub fn measures(&self) -> &NoticeMeasures {
+        &self.measures
     }
 
     /// How it is.

@@ -38,6 +38,7 @@ mod erase;
 mod fill;
 mod letters;
 mod maintain;
+mod measures;
 mod open;
 mod restore;
 mod search;
@@ -50,6 +51,7 @@ pub use backup::Backup;
 pub use erase::{BEYOND_REACH, EraseReport};
 pub use letters::{Fix, Fixed, Replay, ReplayError, ReplayReport};
 pub use maintain::{CloseReport, CompactReport, FlushReport, MaintainConfig};
+pub use measures::{FlushMeasures, IngestMeasures, Measures, SourceMeasures};
 pub use open::{FolderLock, lock as lock_folder};
 pub use restore::{RestoreReport, restore};
 pub use search::Found;
@@ -222,6 +224,8 @@ impl Receipt {
 pub struct Received {
     decoded: Decoded,
     keys: Vec<Key>,
+    /// The body, decompressed.
+    bytes: usize,
     /// When the request's body was there.
     arrived: Instant,
     /// Its share of [`EngineConfig::inflight_bytes`].
@@ -318,6 +322,7 @@ pub struct Engine {
     flushing: tokio::sync::Mutex<()>,
     flush_state: watch::Sender<maintain::FlushState>,
     flush_wanted: tokio::sync::Notify,
+    own: measures::Own,
     stop: tokio_util::sync::CancellationToken,
     background: parking_lot::Mutex<Option<tokio::runtime::Runtime>>,
     /// Held while the engine lives.
@@ -393,6 +398,7 @@ impl Engine {
             flushing: tokio::sync::Mutex::new(()),
             flush_state: watch::Sender::new(maintain::FlushState::default()),
             flush_wanted: tokio::sync::Notify::new(),
+            own: measures::Own::default(),
             stop: tokio_util::sync::CancellationToken::new(),
             background: parking_lot::Mutex::new(None),
             _lock: lock,
@@ -427,9 +433,11 @@ impl Engine {
     /// `Invalid` when the body cannot be read at all, `TooLarge`, `Busy` when the engine is full.
     pub async fn receive(&self, body: Bytes, format: InputFormat) -> Result<Received> {
         let arrived = Instant::now();
-        let room = self.admit(body.len()).await?;
-        let (decoded, keys) = self.decode(body, format).await?;
-        Ok(Received { decoded, keys, arrived, _room: room })
+        let bytes = body.len();
+        let refused = |e: &Error| self.own.ingest.refused(e);
+        let room = self.admit(bytes).await.inspect_err(refused)?;
+        let (decoded, keys) = self.decode(body, format).await.inspect_err(refused)?;
+        Ok(Received { decoded, keys, bytes, arrived, _room: room })
     }
 
     /// The second half of [`Engine::ingest`].
@@ -438,22 +446,25 @@ impl Engine {
     /// `Busy` when the engine is stopping or the store of dead letters is full.
     pub async fn keep<'a>(&self, received: Received, origin: impl Into<Origin<'a>>, ack: Ack) -> Result<Receipt> {
         let origin = origin.into();
-        let Received { mut decoded, mut keys, arrived, _room } = received;
+        let Received { mut decoded, mut keys, bytes, arrived, _room } = received;
         // Until they are stored: an erasure that begins meanwhile finds them.
         let erased = self.erased.read().await;
-        let refused = refuse_erased(&erased, &mut decoded, &mut keys)?;
+        let of_erased = refuse_erased(&erased, &mut decoded, &mut keys)?;
         let (stored, letters) =
             tokio::join!(self.store(&decoded.batch, keys, arrived), self.keep_rejected(&decoded.rejected, origin),);
         // Both must hold before the answer; a dead letter that could not be kept is an answer that cannot be given.
-        let stored = stored?;
-        letters?;
+        let failed = |e: &Error| self.own.ingest.refused(e);
+        let stored = stored.inspect_err(failed)?;
+        letters.inspect_err(failed)?;
         drop(erased);
+        decoded.rejected.extend(of_erased);
+        decoded.rejected.sort_by_key(|r| r.index);
+        let receipt = Receipt::new(stored, &decoded.rejected);
+        self.own.ingest.taken(origin.source, bytes, &receipt, decoded.rejected.iter().map(|r| r.code));
         if let (Ack::Committed, Some((_, last))) = (ack, stored.seq) {
             self.wait_committed(last).await?;
         }
-        decoded.rejected.extend(refused);
-        decoded.rejected.sort_by_key(|r| r.index);
-        Ok(Receipt::new(stored, &decoded.rejected))
+        Ok(receipt)
     }
 
     /// Runs read-only SQL over everything acknowledged.

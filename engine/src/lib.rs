@@ -12,6 +12,7 @@
 
 pub mod error;
 pub mod clock;
+pub mod measure;
 pub mod pace;
 pub mod event;
 pub mod fs;

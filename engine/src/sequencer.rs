@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::event::{NodeId, Seq, client_schema, index, stored_schema};
 use crate::hot::NodeWindows;
 use crate::snapshot::Published;
-use crate::wal::{AppendError, Released, Wal};
+use crate::wal::{AppendError, Released, Wal, WalMeasures};
 
 /// A group is closed when it holds this many rows.
 const MAX_GROUP_ROWS: usize = 65_536;
@@ -58,6 +58,7 @@ enum Command {
 pub struct Sequencer {
     commands: mpsc::Sender<Command>,
     wal_bytes: Arc<AtomicU64>,
+    wal: Arc<WalMeasures>,
     last: Arc<AtomicU64>,
     failed: watch::Receiver<Option<String>>,
     thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
@@ -81,6 +82,7 @@ impl Sequencer {
         let (commands, queue) = mpsc::channel(QUEUE_REQUESTS);
         let (failed_tx, failed) = watch::channel(None);
         let wal_bytes = Arc::new(AtomicU64::new(wal.bytes()));
+        let measures = Arc::clone(wal.measures());
         let last_seq = Arc::new(AtomicU64::new(last.0));
         let worker = Worker {
             wal,
@@ -94,7 +96,8 @@ impl Sequencer {
             failed: failed_tx,
         };
         let thread = std::thread::Builder::new().name("wal".into()).spawn(move || worker.run(queue))?;
-        Ok(Self { commands, wal_bytes, last: last_seq, failed, thread: parking_lot::Mutex::new(Some(thread)) })
+        let thread = parking_lot::Mutex::new(Some(thread));
+        Ok(Self { commands, wal_bytes, wal: measures, last: last_seq, failed, thread })
     }
 
     /// Stores events; returns when they are durable and visible. `keys` belong to the rows of `batch`, in order, and
@@ -142,6 +145,11 @@ impl Sequencer {
     /// Bytes in the log.
     pub fn wal_bytes(&self) -> u64 {
         self.wal_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What the log counts of itself.
+    pub fn wal(&self) -> &WalMeasures {
+        &self.wal
     }
 
     /// The last position given and published.
@@ -278,6 +286,7 @@ impl Worker {
         }
         let first = self.last.plus(1);
         self.wal.append(first, &batch)?;
+        self.wal.measures().group_requests.record(group.len() as u64);
         self.wal_bytes.store(self.wal.bytes(), Ordering::Relaxed);
         // Durable and not publishable would leave a gap in Seq: only a restart can mend that.
         self.published.append(Sealed::new(first, batch.clone())).map_err(AppendError::Fatal)?;

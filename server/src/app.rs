@@ -18,10 +18,11 @@ use crate::http::{
     self, admin, alerts, analytics, cors, dead_letters, docs, export, ingest, keys, lifecycle, live, metrics, ops,
     page, session, sql,
 };
+use crate::monitoring::http::HttpMeasures;
 use crate::rate_limit::RateLimiter;
 use crate::realtime::RealTime;
 use crate::realtime::live::Live;
-use crate::routes::Access::{AnyKey, Anyone, Needs, Public};
+use crate::routes::Access::{AnyKey, Anyone, Needs, Public, Scrape};
 use crate::routes::{Route, Routes};
 
 /// What handlers share. Cheap to clone.
@@ -41,6 +42,8 @@ pub struct AppState {
     pub body_room: Arc<Semaphore>,
     /// Real-time metrics.
     pub realtime: RealTime,
+    /// What HTTP counts of itself.
+    pub http: Arc<HttpMeasures>,
     /// What is pushed to listeners.
     pub live: Arc<Live>,
     /// The data folder as errors might name it.
@@ -67,6 +70,7 @@ impl AppState {
             data_dir: config.data_dir.to_string_lossy().into(),
             config,
             routes: Arc::default(),
+            http: Arc::default(),
             draining: Arc::default(),
         }
     }
@@ -112,7 +116,7 @@ fn declared(state: AppState) -> Routes {
         .get("/docs", Anyone, docs::page)
         .get("/docs/docs.js", Anyone, docs::script)
         .get("/docs/docs.css", Anyone, docs::style)
-        .get("/metrics", Needs(Read), metrics::summary)
+        .get("/metrics", Scrape, metrics::summary)
         .get("/metrics/active_users", Needs(Read), metrics::active_users)
         .get("/metrics/active_sessions", Needs(Read), metrics::active_sessions)
         .get("/metrics/top_pages", Needs(Read), metrics::top_pages)

@@ -151,6 +151,9 @@ settings! {
         cors_origins: List<String> = List::default(),
         /// Proxies in front whose X-Forwarded-For is believed, like `10.0.0.0/8`.
         trusted_proxies: List<Net> = List::default(),
+        /// Whether programs on this machine may read `GET /metrics` in Prometheus' form without a key. Not behind a proxy on
+        /// the same machine that does not say for whom it asks.
+        scrape_without_key: bool = false,
         /// On shutdown: how long running requests may take to finish.
         drain_timeout: Period = Period::secs(8),
         /// On shutdown: how long the last flush may take; then the write-ahead log keeps what is left.

@@ -16,6 +16,7 @@ pub mod letters;
 pub mod export;
 pub mod routes;
 pub mod openapi;
+pub mod monitoring;
 pub mod app;
 pub mod listen;
 pub mod shutdown;

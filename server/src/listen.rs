@@ -9,6 +9,7 @@ pub mod patience;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -86,7 +87,33 @@ pub fn may_listen(address: SocketAddr, has_keys: bool) -> Result<()> {
 /// connection (a WebSocket) holds on to it.
 #[derive(Debug, Clone)]
 pub struct Place {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _taken: Arc<Taken>,
+}
+
+/// Connections open in this process.
+static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// How many connections are open in this process.
+pub fn connections() -> usize {
+    CONNECTIONS.load(Ordering::Relaxed)
+}
+
+#[derive(Debug)]
+struct Taken {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Taken {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        Self { _permit: permit }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        CONNECTIONS.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Serves connections until `stop`, then lets running requests finish for [`Http::drain_timeout`]. Returns how many
@@ -114,7 +141,7 @@ pub async fn serve(listener: TcpListener, router: Router, settings: Http, stop: 
         };
         let (router, settings) = (router.clone(), Arc::clone(&settings));
         let stop = stop.clone();
-        let place = Place { _permit: Arc::new(place) };
+        let place = Place { _taken: Arc::new(Taken::new(place)) };
         connections.spawn(async move { connection(stream, Peer(peer), router, &settings, stop, place).await });
     }
     drop(listener);

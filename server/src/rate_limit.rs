@@ -17,6 +17,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sha2::{Digest as _, Sha256};
 use tideline_engine::clock::Clock;
+use tideline_engine::measure::Counter;
 
 use crate::auth::Caller;
 use crate::config::RateLimit as Settings;
@@ -46,14 +47,21 @@ pub struct Account {
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Policy {
+pub enum Policy {
+    /// Requests of a key or an address.
     Requests,
+    /// Their events.
     Events,
+    /// Events of a user.
     UserEvents,
 }
 
+/// All of them.
+pub const POLICIES: [Policy; 3] = [Policy::Requests, Policy::Events, Policy::UserEvents];
+
 impl Policy {
-    fn name(self) -> &'static str {
+    /// Its name.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
             Self::Events => "events",
@@ -82,6 +90,7 @@ pub struct RateLimiter {
     clock: Arc<dyn Clock>,
     local: Local,
     shared: Option<Shared>,
+    refusals: [Counter; POLICIES.len()],
 }
 
 impl RateLimiter {
@@ -94,7 +103,8 @@ impl RateLimiter {
                 .inspect_err(|e| tracing::error!(error = %e, "redis_url cannot be used; limits are this server's own"))
                 .ok(),
         };
-        Self { settings: settings.clone(), shape, local: Local::new(shape, settings.max_callers), shared, clock }
+        let local = Local::new(shape, settings.max_callers);
+        Self { settings: settings.clone(), shape, local, shared, clock, refusals: Default::default() }
     }
 
     /// The account of a caller: its key's, else its address's.
@@ -203,10 +213,16 @@ impl RateLimiter {
             let of_it = (0..charges.len()).filter_map(standing).filter(|s| s.policy == policy);
             of_it.min_by_key(|s| s.limit.saturating_sub(s.count.used))
         };
-        Ok(Standings([Policy::Requests, Policy::Events, Policy::UserEvents].into_iter().filter_map(tightest).collect()))
+        Ok(Standings(POLICIES.into_iter().filter_map(tightest).collect()))
+    }
+
+    /// How many requests met a limit.
+    pub fn refusals(&self, policy: Policy) -> u64 {
+        self.refusals[policy as usize].get()
     }
 
     fn refused(&self, standings: Vec<Standing>, policy: Option<Policy>, wait_ms: u64) -> Problem {
+        self.refusals[policy.unwrap_or(Policy::Requests) as usize].inc();
         let (limit, window) = (standings.first().map_or(0, |s| s.limit), self.settings.window);
         let message = match policy.unwrap_or(Policy::Requests) {
             Policy::Requests => format!("more than {limit} requests in {window}"),

@@ -10,7 +10,7 @@ use axum::routing::{self, MethodRouter};
 
 use crate::app::AppState;
 use crate::auth::scope::Scope;
-use crate::http::access;
+use crate::http::access::{self, Template};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,19 @@ pub enum Access {
     AnyKey,
     /// Those whose key has this scope.
     Needs(Scope),
+    /// Those whose key has the scope `read`; and, where `http.scrape_without_key` says so, programs on this machine.
+    Scrape,
+}
+
+impl Access {
+    /// The scope a key needs.
+    pub fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Public | Self::Anyone | Self::AnyKey => None,
+            Self::Needs(scope) => Some(scope),
+            Self::Scrape => Some(Scope::Read),
+        }
+    }
 }
 
 /// One declared route.
@@ -97,7 +110,8 @@ impl Routes {
         access: Access,
         handler: MethodRouter<AppState, Infallible>,
     ) -> Self {
-        let check = from_fn_with_state((self.state.clone(), access), access::check);
+        let route = (self.state.clone(), access, Template(path.into()));
+        let check = from_fn_with_state(route, access::check);
         // A handler of every method is what the framework calls a fallback; elsewhere that is the answer 405, for all.
         let guarded = if method.is_none() { handler.layer(check) } else { handler.route_layer(check) };
         self.router = self.router.route(path, guarded);

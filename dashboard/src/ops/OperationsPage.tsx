@@ -31,7 +31,14 @@ export default function OperationsPage({ tick }: { tick: Tick | null }) {
   const state = asked.data;
   const engine = state?.engine;
   if (asked.error && !state) return <Trouble problem={asked.error} again={asked.again} />;
-  const gauge = (name: string) => gauges.data?.get(name)?.[0]?.value;
+  const gauge = (name: string, labels: Record<string, string> = {}) => {
+    const found = gauges.data?.get(name)?.filter((sample) => Object.entries(labels).every(([label, value]) => sample.labels[label] === value));
+    return found?.length ? found.reduce((sum, sample) => sum + sample.value, 0) : undefined;
+  };
+  const counted = (name: string, labels?: Record<string, string>) => {
+    const value = gauge(name, labels);
+    return value === undefined ? f.NONE : f.count(value);
+  };
   return (
     <div className="ops">
       <h1 className="sr-only">Operations</h1>
@@ -65,12 +72,16 @@ export default function OperationsPage({ tick }: { tick: Tick | null }) {
       <Card title="Queries and lake">
         <dl className="facts">
           <div><dt>Queries running, of all clients</dt><dd>{f.count(gauge("tideline_queries") ?? engine?.queries ?? 0)}</dd></div>
+          <div><dt>Queries so far</dt><dd>{counted("tideline_queries_total")}</dd></div>
+          <div><dt>Of them out of time, failed</dt><dd>{counted("tideline_queries_total", { outcome: "timeout" })}, {counted("tideline_queries_total", { outcome: "failed" })}</dd></div>
+          <div><dt>Memory of queries</dt><dd>{f.bytes(gauge("tideline_query_memory_bytes") ?? 0)}</dd></div>
+          <div><dt>Merges, files they replaced</dt><dd>{counted("tideline_compactions_total", { outcome: "ok" })}, {counted("tideline_compaction_files_total")}</dd></div>
           <div><dt>Lake version</dt><dd>{engine ? f.count(engine.lake_version) : f.NONE}</dd></div>
           <div><dt>In the log, not yet in the lake</dt><dd>{engine ? f.count(engine.seq - engine.lake_seq) : f.NONE} events</dd></div>
           <div><dt>Clock moved since the start</dt><dd>{engine ? f.milliseconds(engine.clock_step_ms) : f.NONE}</dd></div>
           <div><dt>Node</dt><dd className="mono">{engine?.node ?? f.NONE}</dd></div>
         </dl>
-        <p className="note">The server keeps no list of slow queries and counts no compactions yet; its log has both, and the number of files tells whether compaction keeps up.</p>
+        <p className="note">Counts are since the server started. <code>GET /metrics</code> has these and all others, for Prometheus.</p>
       </Card>
     </div>
   );

@@ -106,6 +106,7 @@ impl AlertLog {
     /// # Errors
     /// When it cannot be written: then it will be sent again.
     pub fn sent(&self, notice: &Notice) -> Result<()> {
+        self.measures.sent.inc();
         self.change(|contents| {
             let before = contents.notices.len();
             contents.notices.retain(|n| !(n.id == notice.id && n.target == notice.target && !n.dead));
@@ -118,6 +119,8 @@ impl AlertLog {
     /// # Errors
     /// When it cannot be written.
     pub fn not_sent(&self, notice: &Notice, error: &str, next_at: Option<Micros>) -> Result<()> {
+        let count = if next_at.is_some() { &self.measures.failed } else { &self.measures.given_up };
+        count.inc();
         self.change(|contents| {
             let same = |n: &&mut Notice| n.id == notice.id && n.target == notice.target && !n.dead;
             let Some(kept) = contents.notices.iter_mut().find(same) else { return Ok(((), false)) };

@@ -236,6 +236,7 @@ impl Engine {
         };
         let stored = self.store(&batch, keys, Instant::now()).await?;
         drop(erased);
+        self.own.ingest.replayed.add(stored.accepted as u64);
         let (store, now) = (Arc::clone(&self.dead_letters), self.clock.now());
         let ids: Vec<LetterId> = accepted.iter().map(|(id, _)| *id).collect();
         blocking(move || store.mark_replayed(&ids, now)).await?;

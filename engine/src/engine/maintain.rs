@@ -166,7 +166,9 @@ impl Engine {
         let rows = now.buffer.rows();
         let batches = now.buffer.batches().iter().map(|b| b.stored().clone()).collect();
         drop(now);
+        let begun = Instant::now();
         let outcome = self.lake.append(batches, last, pace).await;
+        self.own.flush.noted(begun.elapsed(), outcome.is_ok().then_some(rows), self.clock.now());
         self.note_fatal(&outcome);
         self.flush_state.send_modify(|state| match &outcome {
             Ok(lake) => {
@@ -301,6 +303,7 @@ impl Flusher {
         } else {
             self.oldest.get_or_insert_with(Instant::now);
         }
+        engine.own.flush.looked(rows);
         let pressure = Pressure {
             bytes: now.buffer.bytes(),
             rows,

@@ -18,6 +18,7 @@ pub mod hook;
 pub mod open_files;
 pub mod real;
 pub mod sim;
+pub mod space;
 pub mod store;
 mod upload;
 

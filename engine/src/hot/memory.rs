@@ -73,6 +73,17 @@ struct State {
     latest_orders: BTreeSet<LatestOrder>,
 }
 
+/// What windows hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowSizes {
+    /// Users told apart.
+    pub users: usize,
+    /// Sessions told apart.
+    pub sessions: usize,
+    /// Minutes with an event.
+    pub minutes: usize,
+}
+
 /// Windows in memory.
 #[derive(Debug)]
 pub struct MemoryWindows {
@@ -222,9 +233,22 @@ impl MemoryWindows {
         share
     }
 
+    /// How many users, sessions and minutes they hold.
+    pub fn sizes(&self) -> WindowSizes {
+        let state = self.state.read();
+        WindowSizes { users: state.users.len(), sessions: state.sessions.len(), minutes: state.minutes.len() }
+    }
+
     /// About how many bytes the windows take.
     pub fn bytes(&self) -> usize {
-        let (state, boards) = (self.state.read(), self.boards.read());
+        let of_state = self.state_bytes();
+        // One at a time: names are many, and whoever adds to them must not wait for all.
+        let of_boards = (0..BOARDS.len()).map(|at| self.boards.read().rankings[at].bytes());
+        of_state + of_boards.sum::<usize>()
+    }
+
+    fn state_bytes(&self) -> usize {
+        let state = self.state.read();
         let orders: usize = state.minutes.values().map(|m| m.orders.capacity() * 100).sum();
         let per_session = 48 + 4 * size_of::<Micros>();
         state.users.bytes()
@@ -233,7 +257,6 @@ impl MemoryWindows {
             + state.sessions.len() * per_session
             + state.funnel.iter().map(Recency::bytes).sum::<usize>()
             + orders
-            + boards.rankings.iter().map(Ranking::bytes).sum::<usize>()
     }
 
     fn live(&self, from: Minute, to: Minute, now: Micros) -> std::ops::Range<Minute> {

@@ -40,9 +40,9 @@ pub use delta::{
     UserSeen, WindowDelta,
 };
 pub use latency::Latency;
-pub use memory::{BYTES_PER_SESSION, BYTES_PER_USER, MemoryWindows};
+pub use memory::{BYTES_PER_SESSION, BYTES_PER_USER, MemoryWindows, WindowSizes};
 pub use node::{Answering, Degraded, NodeWindows, Told};
-pub use redis::{BYTES_PER_MINUTE, RedisConfig, RedisWindows};
+pub use redis::{BYTES_PER_MINUTE, RedisConfig, RedisMeasures, RedisWindows};
 pub use redis::{BYTES_PER_SESSION as REDIS_BYTES_PER_SESSION, BYTES_PER_USER as REDIS_BYTES_PER_USER};
 pub use replica::{Replica, ReplicaState, ReplicaStatus};
 

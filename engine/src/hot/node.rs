@@ -11,8 +11,11 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::event::{NodeId, Seq};
+use crate::measure::{Histogram, SHORT, micros};
 
-use super::{HotConfig, HotWindow, MemoryWindows, RedisWindows, Replica, ReplicaState, ReplicaStatus, WindowDelta};
+use super::{
+    HotConfig, HotWindow, MemoryWindows, RedisMeasures, RedisWindows, Replica, ReplicaState, ReplicaStatus, WindowDelta,
+};
 
 /// Whether answers are whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,7 @@ pub struct NodeWindows {
     filled: watch::Sender<bool>,
     applied: AtomicU64,
     replica: Option<Replica>,
+    visible: Histogram,
 }
 
 impl NodeWindows {
@@ -74,7 +78,8 @@ impl NodeWindows {
                 Some(Replica::start(windows, memory, clock, filled.subscribe(), applied)?)
             }
         };
-        Ok(Self { clock, memory, filled, applied: AtomicU64::new(applied.0), replica })
+        let visible = Histogram::new(SHORT);
+        Ok(Self { clock, memory, filled, applied: AtomicU64::new(applied.0), replica, visible })
     }
 
     /// Counts rows that have just become visible in SQL: those after `prev` up to `last`, and when the requests
@@ -84,7 +89,9 @@ impl NodeWindows {
         let floor = self.memory.config().floor(now);
         let mut delta = WindowDelta::of_rows(rows, floor)?.between(prev, last);
         for (arrived, events) in arrivals {
-            delta.arrived(now, arrived.elapsed(), *events as u64);
+            let took = arrived.elapsed();
+            self.visible.record_many(micros(took), *events as u64);
+            delta.arrived(now, took, *events as u64);
         }
         self.memory.apply_now(&delta, now);
         self.applied.store(last.0, Ordering::Release);
@@ -185,6 +192,21 @@ impl NodeWindows {
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// How long events took from their arrival to being visible in SQL and in the windows.
+    pub fn visible(&self) -> &Histogram {
+        &self.visible
+    }
+
+    /// What calls of Redis count; `None` without a Redis.
+    pub fn redis(&self) -> Option<&RedisMeasures> {
+        self.replica.as_ref().map(|r| r.windows().measures())
+    }
+
+    /// Whether the past is filled in.
+    pub fn is_filled(&self) -> bool {
+        *self.filled.borrow()
     }
 
     /// How the shared windows are; `None` without a Redis.

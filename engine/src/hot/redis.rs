@@ -27,6 +27,7 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ use crate::event::{NodeId, Seq};
 
 use keys::{Keys, Share};
 use link::Link;
+pub use link::RedisMeasures;
 use ranks::Ranks;
 use write::{Call, Goal, Run, Seen, Writer, ttl};
 
@@ -121,6 +123,7 @@ pub struct RedisWindows {
     /// Whether another node has announced its share and not brought it yet, when that was last seen.
     lacking: AtomicBool,
     ranks: Ranks,
+    measures: Arc<RedisMeasures>,
 }
 
 impl RedisWindows {
@@ -135,7 +138,8 @@ impl RedisWindows {
             Error::invalid("invalid_redis_url", format!("the address of Redis is refused: {why}"))
                 .with_hint("write it like redis://127.0.0.1:6379 or redis://user:password@host:6379/0")
         })?;
-        let link = || Link::new(client.clone(), redis.connect_timeout, redis.response_timeout);
+        let measures = Arc::<RedisMeasures>::default();
+        let link = || Link::new(client.clone(), redis.connect_timeout, redis.response_timeout, Arc::clone(&measures));
         Ok(Self {
             node: node.to_string(),
             address: link::address(&client),
@@ -149,8 +153,14 @@ impl RedisWindows {
             reached: AtomicU64::new(0),
             lacking: AtomicBool::new(false),
             ranks: Ranks::new(redis.ranking_age),
+            measures,
             config,
         })
+    }
+
+    /// What calls count.
+    pub fn measures(&self) -> &RedisMeasures {
+        &self.measures
     }
 
     /// Where it is, without credentials.

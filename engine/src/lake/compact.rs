@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deltalake::protocol::DeltaOperation;
 use object_store::ObjectStore;
@@ -22,6 +22,7 @@ use super::{Footer, Lake, LakeConfig, at_pace, read};
 use crate::clock::{MILLISECOND, Micros};
 use crate::error::{Error, Kind, Result};
 use crate::event::day_of;
+use crate::measure::{Counter, Histogram, LONG};
 use crate::pace::Pace;
 
 /// What is merged, and when.
@@ -40,6 +41,39 @@ pub struct CompactionPolicy {
 impl Default for CompactionPolicy {
     fn default() -> Self {
         Self { target_bytes: 192 << 20, min_files: 8, max_files: 48, quiet: Duration::from_secs(3600) }
+    }
+}
+
+/// What compaction counts of itself since the process started. A merge makes one file of several.
+#[derive(Debug)]
+pub struct CompactionMeasures {
+    /// How long a merge took, its commit included.
+    pub took: Histogram,
+    /// Merges that were committed.
+    pub merged: Counter,
+    /// Merges whose work was dropped: the table had moved on.
+    pub dropped: Counter,
+    /// Merges that failed.
+    pub failed: Counter,
+    /// Files that were replaced.
+    pub files: Counter,
+    /// Their size.
+    pub read_bytes: Counter,
+    /// Size of what replaced them.
+    pub written_bytes: Counter,
+}
+
+impl Default for CompactionMeasures {
+    fn default() -> Self {
+        Self {
+            took: Histogram::new(LONG),
+            merged: Counter::default(),
+            dropped: Counter::default(),
+            failed: Counter::default(),
+            files: Counter::default(),
+            read_bytes: Counter::default(),
+            written_bytes: Counter::default(),
+        }
     }
 }
 
@@ -132,7 +166,15 @@ impl Lake {
         let jobs = plan(&self.current().files, &self.config.compaction, self.clock.now(), eagerness);
         let mut failed = None;
         for job in &jobs {
-            match self.merge(job, pace).await {
+            let begun = Instant::now();
+            let merged = self.merge(job, pace).await;
+            self.compaction.took.took(begun.elapsed());
+            match &merged {
+                Ok(Some(_)) => self.compaction.merged.inc(),
+                Ok(None) => self.compaction.dropped.inc(),
+                Err(_) => self.compaction.failed.inc(),
+            }
+            match merged {
                 Err(e) if e.kind == Kind::Corrupt => {
                     // The other days must not wait for this one to be repaired.
                     tracing::error!(day = job.day, error = %e, "these files cannot be merged");
@@ -176,7 +218,12 @@ impl Lake {
             data_change: false,
         };
         match self.commit(&mut tip, &change, 1).await {
-            Ok(snapshot) => Ok(Some(snapshot)),
+            Ok(snapshot) => {
+                self.compaction.files.add(job.files.len() as u64);
+                self.compaction.read_bytes.add(job.files.iter().map(|f| f.bytes).sum());
+                self.compaction.written_bytes.add(bytes);
+                Ok(Some(snapshot))
+            }
             Err(e) if e.code == CONFLICT => {
                 tracing::info!(day = job.day, "a compaction was dropped: the table moved on meanwhile");
                 Ok(None)

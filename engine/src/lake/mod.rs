@@ -39,7 +39,7 @@ mod stats;
 mod tests;
 mod writer;
 
-pub use compact::{CompactionPolicy, Eagerness, Job, plan};
+pub use compact::{CompactionMeasures, CompactionPolicy, Eagerness, Job, plan};
 pub use erase::{Erased, Purged};
 pub use files::{LakeFile, LakeSnapshot};
 pub use log::version_of as log_version;
@@ -119,6 +119,7 @@ pub struct Lake {
     /// One piece of maintenance at a time.
     maintaining: Mutex<()>,
     checkpointed: std::sync::atomic::AtomicI64,
+    compaction: CompactionMeasures,
 }
 
 impl fmt::Debug for Lake {
@@ -155,6 +156,7 @@ impl Lake {
             tip: Mutex::default(),
             appending: Mutex::default(),
             maintaining: Mutex::default(),
+            compaction: CompactionMeasures::default(),
             checkpointed: (maintain::last_checkpoint(&store).await).into(),
             store,
         };
@@ -176,6 +178,11 @@ impl Lake {
     /// How it is kept.
     pub fn config(&self) -> &LakeConfig {
         &self.config
+    }
+
+    /// What compaction counts of itself.
+    pub fn compaction(&self) -> &CompactionMeasures {
+        &self.compaction
     }
 
     fn publish(&self, snapshot: Arc<LakeSnapshot>) {

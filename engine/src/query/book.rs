@@ -10,6 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, AsArray, BooleanArray, StringViewArray, UInt32Array, new_null_array};
@@ -65,6 +66,8 @@ impl Pages {
 /// The book of one engine.
 pub(super) struct Book {
     max_bytes: usize,
+    /// What is kept takes so much, as of the last change.
+    bytes: AtomicUsize,
     current: Mutex<Option<Current>>,
     /// How the kept views run over few events: planned once, since planning takes longer than that.
     plans: OnceLock<[Arc<dyn ExecutionPlan>; KEPT.len()]>,
@@ -114,7 +117,12 @@ pub(super) struct Reader<'a> {
 impl Book {
     /// Uses at most so many bytes; 0 keeps nothing.
     pub(super) fn new(max_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { max_bytes, current: Mutex::default(), plans: OnceLock::new() })
+        Arc::new(Self { max_bytes, bytes: AtomicUsize::new(0), current: Mutex::default(), plans: OnceLock::new() })
+    }
+
+    /// How much memory is taken.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Forgets everything; the next query makes it again.
@@ -157,8 +165,10 @@ impl Book {
             tracing::info!(bytes, limit = self.max_bytes, "orders take more memory than they may and are not kept");
             let rewritten = kept.read.rewritten;
             *current = Some(Current::TooLarge { rewritten });
+            self.bytes.store(0, Ordering::Relaxed);
             return None;
         }
+        self.bytes.store(bytes, Ordering::Relaxed);
         Some(Arc::clone(&kept.pages))
     }
 }

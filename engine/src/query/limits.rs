@@ -116,6 +116,11 @@ impl Admission {
         self.running.lock().len()
     }
 
+    /// How many wait for their turn.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed).min(self.max_waiting)
+    }
+
     /// Cancels all and admits no more.
     pub(super) fn close(&self) {
         self.slots.close();

@@ -23,6 +23,7 @@ mod guard;
 mod json;
 mod like;
 mod limits;
+mod measures;
 mod order;
 mod params;
 mod partials;
@@ -52,6 +53,7 @@ pub use alerts::{COLUMNS as ALERT_COLUMNS, TABLE as ALERTS};
 pub use dead_letters::{COLUMNS as DEAD_LETTER_COLUMNS, TABLE as DEAD_LETTERS};
 pub(crate) use errors::{copy as copy_error, nearest};
 pub use events::{ScanFile, TABLE, TableState};
+pub use measures::{Class, Outcome, QueryMeasures};
 pub use prepare::{BindType, Prepared};
 pub use run::{Freshness, QueryOutput, QueryStream};
 pub use shop::{Shop, time_zone};
@@ -140,6 +142,25 @@ impl QueryRequest {
     }
 }
 
+/// What queries use at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueryUsage {
+    /// Queries running.
+    pub running: usize,
+    /// Queries waiting for their turn.
+    pub waiting: usize,
+    /// Memory operators have reserved, of [`QueryConfig::memory_bytes`].
+    pub memory_bytes: usize,
+    /// Disk taken by what was spilled, of [`QueryConfig::spill_bytes`].
+    pub spill_bytes: u64,
+    /// Partial aggregates that are kept.
+    pub partials: usize,
+    /// Their memory.
+    pub partial_bytes: usize,
+    /// Memory of the orders that are kept.
+    pub book_bytes: usize,
+}
+
 /// Plans and runs queries. Cheap to share behind an `Arc`.
 pub struct QueryEngine {
     config: QueryConfig,
@@ -150,6 +171,7 @@ pub struct QueryEngine {
     partials: Arc<Partials>,
     book: Arc<Book>,
     runtime: parking_lot::Mutex<QueryRuntime>,
+    measures: Arc<QueryMeasures>,
 }
 
 impl std::fmt::Debug for QueryEngine {
@@ -183,6 +205,7 @@ impl QueryEngine {
             partials,
             book,
             runtime: parking_lot::Mutex::new(runtime),
+            measures: Arc::default(),
         })
     }
 
@@ -259,7 +282,8 @@ impl QueryEngine {
         timeout: Option<Duration>,
     ) -> Result<QueryOutput> {
         let cancel = CancellationToken::new();
-        let slot = self.admission.enter(&id, &cancel).await?;
+        let slot = self.admission.enter(&id, &cancel).await;
+        let slot = slot.inspect_err(|e| self.measures.refused(work.class(), e))?;
         self.start_in(slot, id, cancel, work, source, timeout).await
     }
 
@@ -269,7 +293,7 @@ impl QueryEngine {
         let cancel = CancellationToken::new();
         let slot = self.admission.enter_own(&id, &cancel)?;
         let timeout = request.timeout;
-        self.start_in(slot, id, cancel, run::Work::Text(request), Arc::clone(&self.source), timeout).await
+        self.start_in(slot, id, cancel, run::Work::Own(request), Arc::clone(&self.source), timeout).await
     }
 
     async fn start_in(
@@ -292,6 +316,7 @@ impl QueryEngine {
             now: self.clock.now(),
             limits: TextLimits { max_bytes: self.config.max_text_bytes, max_operators: self.config.max_operators },
             cancel,
+            measures: Arc::clone(&self.measures),
         };
         run::start(job, slot, &handle, timeout).await
     }
@@ -309,6 +334,26 @@ impl QueryEngine {
     /// How many queries run.
     pub fn running(&self) -> usize {
         self.admission.running()
+    }
+
+    /// What queries count of themselves.
+    pub fn measures(&self) -> &QueryMeasures {
+        &self.measures
+    }
+
+    /// How much is in use.
+    pub fn usage(&self) -> QueryUsage {
+        let environment = self.template.runtime_env();
+        let (partials, partial_bytes) = self.partials.size();
+        QueryUsage {
+            running: self.running(),
+            waiting: self.admission.waiting(),
+            memory_bytes: environment.memory_pool.reserved(),
+            spill_bytes: environment.disk_manager.used_disk_space(),
+            partials,
+            partial_bytes,
+            book_bytes: self.book.size(),
+        }
     }
 
     /// Partial aggregates kept, and their bytes.

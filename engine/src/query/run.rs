@@ -26,6 +26,7 @@ use super::book::{Book, Reader};
 use super::events::{Pinned, TABLE, TableState};
 use super::guard::{self, TextLimits};
 use super::limits::Slot;
+use super::measures::{Class, Outcome, QueryMeasures};
 use super::stats::QueryStats;
 use super::{QueryRequest, StateSource, errors, params, prepare, prune, session, stop, views};
 use crate::clock::Micros;
@@ -64,6 +65,8 @@ pub struct QueryOutput {
 pub(super) enum Work {
     /// A stranger's text, to be guarded and planned.
     Text(QueryRequest),
+    /// A text of the engine's own.
+    Own(QueryRequest),
     /// A plan of ours that only needs its values.
     Prepared {
         /// It, analysed.
@@ -74,9 +77,18 @@ pub(super) enum Work {
 }
 
 impl Work {
+    /// Whose it is.
+    pub(super) fn class(&self) -> Class {
+        match self {
+            Self::Text(_) => Class::Sql,
+            Self::Own(_) => Class::Own,
+            Self::Prepared { .. } => Class::Metric,
+        }
+    }
+
     fn limit(&self) -> Option<usize> {
         match self {
-            Self::Text(request) => request.limit,
+            Self::Text(request) | Self::Own(request) => request.limit,
             Self::Prepared { .. } => None,
         }
     }
@@ -92,6 +104,7 @@ pub(super) struct Job {
     pub(super) now: Micros,
     pub(super) limits: TextLimits,
     pub(super) cancel: CancellationToken,
+    pub(super) measures: Arc<QueryMeasures>,
 }
 
 struct Ready {
@@ -104,7 +117,7 @@ struct Ready {
 /// Time is kept here, on the caller's runtime: a query that never yields would starve the timers of its own.
 pub(super) async fn start(job: Job, slot: Slot, threads: &Handle, timeout: Duration) -> Result<QueryOutput> {
     let mut deadline = Box::pin(tokio::time::sleep(timeout));
-    let stats = Arc::new(QueryStats::new());
+    let stats = Arc::new(QueryStats::new(job.work.class(), Arc::clone(&job.measures)));
     let id = job.id.clone();
     let cancel = job.cancel.clone();
     let (ready, planned) = oneshot::channel();
@@ -119,7 +132,10 @@ pub(super) async fn start(job: Job, slot: Slot, threads: &Handle, timeout: Durat
             Err(_dropped) => return Err(failed()),
         },
         () = cancel.cancelled() => return Err(cancelled()),
-        () = &mut deadline => return Err(timed_out(timeout)),
+        () = &mut deadline => {
+            stats.settle(Outcome::Timeout);
+            return Err(timed_out(timeout));
+        }
     };
     let stream = QueryStream {
         schema: Arc::clone(&schema),
@@ -213,6 +229,7 @@ impl Stream for QueryStream {
             return self.end(Some(cancelled()));
         }
         if self.deadline.as_mut().poll(cx).is_ready() {
+            self.stats.settle(Outcome::Timeout);
             let error = timed_out(self.timeout);
             return self.end(Some(error));
         }
@@ -239,6 +256,7 @@ async fn drive(
             Err(failed())
         }
     };
+    stats.settle(result.as_ref().map_or_else(Outcome::of, |()| Outcome::Ok));
     stats.finish();
     match (result, ready) {
         (Ok(()), _) => stats.finished.store(true, Ordering::Release),
@@ -293,7 +311,7 @@ async fn execute(
 async fn plan(job: &Job, state: Arc<TableState>) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
     let mut session = session_at(&job.template, &state, job.now);
     let logical = match &job.work {
-        Work::Text(request) => {
+        Work::Text(request) | Work::Own(request) => {
             let statement = guard::check(&request.sql, job.limits, &tables(&session)?)?;
             let logical = session.statement_to_plan(statement).await.map_err(errors::from_datafusion)?;
             let logical = params::bind(logical, &request.params)?;

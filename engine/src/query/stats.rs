@@ -10,6 +10,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 
+use super::measures::{Class, End, Outcome, QueryMeasures};
 use crate::event;
 
 /// What a query has read; final when its stream has ended.
@@ -21,6 +22,9 @@ pub struct QueryStats {
     pub(super) truncated: AtomicBool,
     /// Set when all rows were sent: an end without it is a failure.
     pub(super) finished: AtomicBool,
+    class: Class,
+    end: End,
+    measures: Arc<QueryMeasures>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,14 +35,22 @@ struct Totals {
 }
 
 impl QueryStats {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(class: Class, measures: Arc<QueryMeasures>) -> Self {
         Self {
             started: Instant::now(),
             plan: Mutex::default(),
             done: Mutex::default(),
             truncated: AtomicBool::new(false),
             finished: AtomicBool::new(false),
+            class,
+            end: End::default(),
+            measures,
         }
+    }
+
+    /// Says how the query ended; only the first time counts.
+    pub(super) fn settle(&self, outcome: Outcome) {
+        self.end.settle(outcome);
     }
 
     fn totals(&self) -> Totals {
@@ -77,6 +89,14 @@ impl QueryStats {
     /// Whether there were more rows than the request's limit.
     pub fn truncated(&self) -> bool {
         self.truncated.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for QueryStats {
+    /// Counted when nobody looks at it any more: however it ended, once.
+    fn drop(&mut self) {
+        let Totals { rows_read, bytes_read, elapsed } = self.totals();
+        self.measures.note(self.class, self.end.outcome(), elapsed, rows_read, bytes_read);
     }
 }
 

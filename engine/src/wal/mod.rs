@@ -14,12 +14,15 @@ use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 
 use crate::error::{Error, Result};
 use crate::event::{Seq, stored_schema};
 use crate::fs::{Fs, WriteFile};
+use crate::measure::{Counter, Histogram, SHORT, SIZES};
 
 pub mod frame;
 mod recover;
@@ -112,6 +115,37 @@ impl From<AppendError> for Error {
     }
 }
 
+/// What the log counts of itself since the process started.
+#[derive(Debug)]
+pub struct WalMeasures {
+    /// How long a group's sync took.
+    pub sync: Histogram,
+    /// Bytes of frames written.
+    pub written_bytes: Counter,
+    /// Events of each group.
+    pub group_events: Histogram,
+    /// Requests whose events were put into one group.
+    pub group_requests: Histogram,
+    segments: AtomicU64,
+}
+
+impl WalMeasures {
+    fn new() -> Self {
+        Self {
+            sync: Histogram::new(SHORT),
+            written_bytes: Counter::default(),
+            group_events: Histogram::new(SIZES),
+            group_requests: Histogram::new(SIZES),
+            segments: AtomicU64::new(0),
+        }
+    }
+
+    /// Segments of the log on disk, as of the last group or truncation.
+    pub fn segments(&self) -> u64 {
+        self.segments.load(Ordering::Relaxed)
+    }
+}
+
 /// The log, open for appending.
 #[derive(Debug)]
 pub struct Wal {
@@ -126,6 +160,7 @@ pub struct Wal {
     /// Whether the last segment of an earlier process ends with its mark, so that closing need not leave another.
     marked: bool,
     failure: Option<String>,
+    measures: Arc<WalMeasures>,
 }
 
 /// Segments that are no longer part of the log and still on disk. Where their deletion is cut short they are deleted when
@@ -182,7 +217,9 @@ impl Wal {
             active: None,
             next: recovered.last.plus(1),
             failure: None,
+            measures: Arc::new(WalMeasures::new()),
         };
+        wal.count_segments();
         Ok((wal, recovered))
     }
 
@@ -205,6 +242,7 @@ impl Wal {
         };
         let written = self.write_group(&mut active, first, batch);
         self.active = Some(active);
+        self.count_segments();
         self.encoder.shrink(BUFFER_KEPT_BYTES);
         written
     }
@@ -222,9 +260,13 @@ impl Wal {
                 Err(cut) => self.fail(format!("{e}; and cutting the log back failed: {cut}")),
             });
         }
+        let begun = Instant::now();
         if let Err(e) = active.file.sync() {
             return Err(self.fail(format!("syncing {} failed: {e}", segment.path.display())));
         }
+        self.measures.sync.took(begun.elapsed());
+        self.measures.written_bytes.add(frame_bytes);
+        self.measures.group_events.record(batch.num_rows() as u64);
         segment.bytes += frame_bytes;
         segment.last = Seq(first.0 + batch.num_rows() as u64 - 1);
         self.next = segment.last.plus(1);
@@ -280,7 +322,9 @@ impl Wal {
             self.full.push_back(done.segment);
         }
         let gone = self.full.iter().take_while(|s| s.last <= covered).count();
-        Ok(Released { fs: Arc::clone(&self.fs), paths: self.full.drain(..gone).map(|s| s.path).collect() })
+        let paths = self.full.drain(..gone).map(|s| s.path).collect();
+        self.count_segments();
+        Ok(Released { fs: Arc::clone(&self.fs), paths })
     }
 
     /// Ends the active segment, so that it goes as soon as it is covered; the next append begins another.
@@ -300,6 +344,16 @@ impl Wal {
     /// The disk's, besides those of `release`.
     pub fn truncate(&mut self, covered: Seq) -> Result<()> {
         self.release(covered)?.delete()
+    }
+
+    /// What it counts of itself.
+    pub fn measures(&self) -> &Arc<WalMeasures> {
+        &self.measures
+    }
+
+    fn count_segments(&self) {
+        let segments = self.full.len() + usize::from(self.active.is_some());
+        self.measures.segments.store(segments as u64, Ordering::Relaxed);
     }
 
     /// Size of all segments.

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod erase;
 pub mod export;
 pub mod folder;
+pub mod health;
 pub mod history;
 pub mod keys;
 pub mod load;
@@ -86,6 +87,9 @@ pub enum Command {
     /// Look whether a data folder is whole; repair its log
     #[command(long_about = check::ABOUT)]
     Check(check::CheckArgs),
+    /// Ask a running server how it is
+    #[command(long_about = health::ABOUT)]
+    Health(health::HealthArgs),
     /// Flush, compact, retain or vacuum now
     #[command(long_about = maintain::ABOUT)]
     Maintain(maintain::MaintainArgs),
@@ -167,6 +171,7 @@ pub fn main() -> ExitCode {
         Command::Alerts(args) => alerts::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Maintain(args) => maintain::run(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Restore(args) => backup::run_restore(&args),

@@ -1,8 +1,7 @@
 //! The real-time metrics: `/metrics/*`, `/users/*`, `/kpis/*`, `/funnel/current`, `/sessions/active`,
 //! `/api/analytics/*`, and `GET /metrics` itself. What each figure means is in [`crate::realtime`].
 
-use std::fmt::Write as _;
-
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -15,12 +14,12 @@ use tideline_engine::error::Result as EngineResult;
 
 use super::params::Params;
 use crate::app::AppState;
+use crate::auth::{Caller, Refusal};
 use crate::error::Problem;
+use crate::monitoring::scrape;
+use crate::monitoring::text::Dialect;
 use crate::realtime::shapes::Answer;
 use crate::realtime::{MAX_LISTED, MAX_MINUTES, Span};
-
-/// Prometheus' text format.
-const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A request's parameters, within their bounds.
 struct Asked<'a> {
@@ -185,17 +184,27 @@ pub async fn cart_actions(State(state): State<AppState>, uri: Uri) -> Result<Res
     answer(state.realtime.cart_actions(span).await)
 }
 
-/// `GET /metrics`: JSON where `Accept` asks for it, else Prometheus' text.
-pub async fn summary(State(state): State<AppState>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+/// `GET /metrics`: the server's own figures in a form of Prometheus, unless `Accept` would rather have JSON: then users,
+/// sessions and pages of the last minutes, which are for keys only.
+pub async fn summary(
+    State(state): State<AppState>,
+    caller: Option<Extension<Caller>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let asked = Asked::read(&state, &uri, &["minutes", "limit", "at"])?;
     let (span, limit) = (asked.span("minutes", 5)?, asked.limit(5)?);
     let accepted: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
     match Form::of(&accepted.join(",")) {
+        Some(Form::Json) if caller.is_none() => Err(Refusal::Missing.into()),
         Some(Form::Json) => state.realtime.summary(span, limit).await.map(json),
-        Some(Form::Prometheus) => Ok(([(CONTENT_TYPE, PROMETHEUS)], prometheus(&state)).into_response()),
+        Some(Form::Text(dialect)) => {
+            let page = scrape(&state, dialect).map_err(|_| Problem::internal("the page of figures was not written"))?;
+            Ok(([(CONTENT_TYPE, dialect.content_type()), (CACHE_CONTROL, "no-store")], page).into_response())
+        }
         None => {
             Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", "no format that Accept names is offered")
-                .with_hint("ask for application/json or text/plain"))
+                .with_hint("ask for application/json, text/plain or application/openmetrics-text"))
         }
     }
 }
@@ -203,45 +212,50 @@ pub async fn summary(State(state): State<AppState>, uri: Uri, headers: HeaderMap
 #[derive(Debug, PartialEq, Eq)]
 enum Form {
     Json,
-    Prometheus,
+    Text(Dialect),
 }
 
 impl Form {
-    /// The first that `Accept` names; text where it leaves the choice to us.
+    /// What `Accept` wants most, and of several the first; Prometheus' text where it leaves the choice to us.
     fn of(accept: &str) -> Option<Self> {
-        let mut types = accept.split(',').map(super::ingest::media_type).filter(|t| !t.is_empty()).peekable();
-        if types.peek().is_none() {
-            return Some(Self::Prometheus);
+        let mut ranges = accept.split(',').filter(|range| !range.trim().is_empty()).peekable();
+        if ranges.peek().is_none() {
+            return Some(Self::Text(Dialect::Prometheus));
         }
-        types.find_map(|name| match name.as_str() {
+        let offered = ranges.filter_map(|range| Some((Self::named(range)?, quality(range))));
+        let mut best: Option<(Self, u32)> = None;
+        for (form, quality) in offered.filter(|(_, quality)| *quality > 0) {
+            if best.as_ref().is_none_or(|(_, most)| quality > *most) {
+                best = Some((form, quality));
+            }
+        }
+        best.map(|(form, _)| form)
+    }
+
+    fn named(range: &str) -> Option<Self> {
+        match super::ingest::media_type(range).as_str() {
             "application/json" | "application/*" => Some(Self::Json),
-            "text/plain" | "text/*" | "*/*" => Some(Self::Prometheus),
+            "text/plain" | "text/*" | "*/*" => Some(Self::Text(Dialect::Prometheus)),
+            "application/openmetrics-text" => {
+                // Of the older version, nobody knows what it was.
+                let version = parameter(range, "version");
+                version.is_none_or(|v| v.starts_with("1.")).then_some(Self::Text(Dialect::OpenMetrics))
+            }
             _ => None,
-        })
+        }
     }
 }
 
-/// What the engine says of itself, as gauges.
-fn prometheus(state: &AppState) -> String {
-    let status = state.engine.status();
-    let gauges: [(&str, &str, f64); 11] = [
-        ("tideline_seq", "Position of the last event stored.", status.seq as f64),
-        ("tideline_applied_seq", "Position up to which live windows count.", state.engine.windows().applied().0 as f64),
-        ("tideline_wal_bytes", "Size of the write-ahead log.", status.wal_bytes as f64),
-        ("tideline_buffer_rows", "Events not yet in the lake.", status.buffer_rows as f64),
-        ("tideline_buffer_bytes", "Memory of events not yet in the lake.", status.buffer_bytes as f64),
-        ("tideline_lake_files", "Live Parquet files.", status.lake_files as f64),
-        ("tideline_lake_rows", "Events in the lake.", status.lake_rows as f64),
-        ("tideline_lake_bytes", "Size of the live Parquet files.", status.lake_bytes as f64),
-        ("tideline_dead_letters", "Events that were not accepted and wait for a fix.", status.dead_letters.open as f64),
-        ("tideline_queries", "Queries running now.", status.queries as f64),
-        ("tideline_live_listeners", "Listeners of /live and /ws.", state.live.listeners() as f64),
-    ];
-    let mut text = String::new();
-    for (name, help, value) in gauges {
-        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
-    }
-    text
+/// A parameter of a media range.
+fn parameter<'a>(range: &'a str, name: &str) -> Option<&'a str> {
+    let mut parameters = range.split(';').skip(1).filter_map(|p| p.split_once('='));
+    parameters.find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().trim_matches('"'))
+}
+
+/// How much a media range is wanted, in thousandths.
+fn quality(range: &str) -> u32 {
+    let q = parameter(range, "q").map_or(Some(1.0), |q| q.parse::<f32>().ok());
+    q.map_or(0, |q| (q.clamp(0.0, 1.0) * 1e3) as u32)
 }
 
 #[cfg(test)]
@@ -266,16 +280,28 @@ mod tests {
 
     #[test]
     fn metrics_are_text_unless_json_is_asked_for() {
-        let scraper = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+        let (text, open) = (Some(Form::Text(Dialect::Prometheus)), Some(Form::Text(Dialect::OpenMetrics)));
+        let scraper = "application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,\
+                       text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let newest =
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=1.0.0;q=0.4";
         for (accept, form) in [
-            ("", Some(Form::Prometheus)),
-            ("*/*", Some(Form::Prometheus)),
-            (scraper, Some(Form::Prometheus)),
-            ("application/json", Some(Form::Json)),
-            ("application/json, text/plain, */*", Some(Form::Json)),
-            ("image/png", None),
+            ("", &text),
+            ("*/*", &text),
+            ("text/plain;version=0.0.4;q=1, */*;q=0.1", &text),
+            (scraper, &open),
+            (newest, &open),
+            ("application/openmetrics-text", &open),
+            ("application/openmetrics-text;version=0.0.1,text/plain;q=0.2", &text),
+            ("application/json", &Some(Form::Json)),
+            ("application/json, text/plain, */*", &Some(Form::Json)),
+            ("text/plain;q=0.5, application/json", &Some(Form::Json)),
+            ("text/plain, application/json", &text),
+            ("application/json;q=0, */*", &text),
+            ("application/json;q=0", &None),
+            ("image/png", &None),
         ] {
-            assert_eq!(Form::of(accept), form, "{accept}");
+            assert_eq!(Form::of(accept), *form, "{accept}");
         }
     }
 }

@@ -36,6 +36,7 @@ use serde::Serialize;
 
 use crate::app::AppState;
 use crate::error::{PROBLEM_JSON, Problem};
+use access::Template;
 use client::ClientAddress;
 use request_id::RequestId;
 
@@ -47,6 +48,7 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Around every request: names it, finds out who sent it, guards it, gives every error its one shape, logs it.
 pub async fn frame(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
+    let _in_flight = state.http.begin();
     let id = RequestId::of(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(id.clone());
@@ -66,8 +68,11 @@ pub async fn frame(State(state): State<AppState>, mut request: Request, next: Ne
         .catch_unwind()
         .await
         .unwrap_or_else(|panic| Problem::internal(format!("a handler panicked: {}", reason(&*panic))).into_response());
+    let template = response.extensions().get::<Template>().cloned();
     let mut response = in_one_shape(&state, &id, response);
-    let elapsed_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let elapsed = begun.elapsed();
+    state.http.answered(template.as_ref().map(|t| &*t.0), &method, response.status(), elapsed);
+    let elapsed_ms = elapsed.as_secs_f64() * 1e3;
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, id.header());
     let timing = match headers.get(&SERVER_TIMING).and_then(|v| v.to_str().ok()) {

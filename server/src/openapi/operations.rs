@@ -247,13 +247,18 @@ pub const OPERATIONS: &[Operation] = &[
     Operation {
         path: "/metrics",
         summary: "The server's own figures, or users, sessions and pages",
-        description: "Prometheus' text; with `Accept: application/json` a summary of the last minutes.",
+        description: "Prometheus' text 0.0.4, or OpenMetrics 1.0 where that is asked for; with `Accept: application/json` a \
+                      summary of the last minutes.",
         params: "minutes: int 1..1440 = 5 -- How far back
                  limit: int 1..1000 = 5 -- Pages listed",
         answers: &[(
             200,
             "The figures",
-            &[("text/plain; version=0.0.4; charset=utf-8", "text", ""), (JSON, "Summary", "")],
+            &[
+                ("text/plain; version=0.0.4; charset=utf-8", "text", ""),
+                ("application/openmetrics-text; version=1.0.0; charset=utf-8", "text", ""),
+                (JSON, "Summary", ""),
+            ],
         )],
         refusals: &[PARAMS, QUERY, NOT_ACCEPTABLE],
         ..REAL_TIME

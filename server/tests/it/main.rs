@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod live;
 mod metrics_truth;
+mod monitoring;
 mod online_retail;
 mod openapi;
 mod page;

@@ -1,18 +1,38 @@
 //! A connection that is made when it is needed, and made anew after an error.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Kind, Result};
+use crate::measure::{Counter, Histogram, SHORT};
+
+/// What calls of Redis count, since the process started.
+#[derive(Debug)]
+pub struct RedisMeasures {
+    /// How long calls took, those that failed included.
+    pub took: Histogram,
+    /// Calls that were not answered in time.
+    pub timeouts: Counter,
+    /// Calls that failed otherwise: no connection, out of memory, an error.
+    pub errors: Counter,
+}
+
+impl Default for RedisMeasures {
+    fn default() -> Self {
+        Self { took: Histogram::new(SHORT), timeouts: Counter::default(), errors: Counter::default() }
+    }
+}
 
 /// One connection, shared by whoever asks.
 pub(super) struct Link {
     client: Client,
     config: AsyncConnectionConfig,
     connection: Mutex<Option<MultiplexedConnection>>,
+    measures: Arc<RedisMeasures>,
 }
 
 impl std::fmt::Debug for Link {
@@ -28,18 +48,20 @@ pub(super) fn address(client: &Client) -> String {
 }
 
 impl Link {
-    pub fn new(client: Client, connect: Duration, response: Duration) -> Self {
+    pub fn new(client: Client, connect: Duration, response: Duration, measures: Arc<RedisMeasures>) -> Self {
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(Some(connect)).set_response_timeout(Some(response));
-        Self { client, config, connection: Mutex::new(None) }
+        Self { client, config, connection: Mutex::new(None), measures }
     }
 
     /// Runs commands on the connection.
     pub async fn run<T>(&self, commands: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>) -> Result<T> {
+        let begun = Instant::now();
         let outcome = match self.connection().await {
             Ok(mut connection) => commands(&mut connection).await,
             Err(e) => Err(e),
         };
+        self.measures.took.took(begun.elapsed());
         outcome.map_err(|e| self.failed(e))
     }
 
@@ -58,6 +80,8 @@ impl Link {
         if e.is_io_error() || e.is_unrecoverable_error() {
             *self.connection.lock() = None;
         }
+        let count = if e.is_timeout() { &self.measures.timeouts } else { &self.measures.errors };
+        count.inc();
         let address = address(&self.client);
         let (code, message) = match (e.is_timeout(), e.code()) {
             (true, _) => ("redis_timeout", format!("Redis at {address} did not answer in time")),
