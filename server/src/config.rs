@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tideline_engine::decode::segment::IpAddresses;
 
 pub use load::{Layers, Loaded, Origin};
 pub use net::Net;
@@ -59,7 +60,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    bool => "true/false", u32 => "number", usize => "number", String => "text", PathBuf => "path",
+    bool => "true/false", IpAddresses => "drop/truncate/keep", u32 => "number", usize => "number", String => "text", PathBuf => "path",
     ByteSize => "size", Period => "time", Secret => "secret", LogFormat => "text/json",
     List<String> => "list", List<Net> => "addresses", List<WebhookUrl> => "secret",
 }
@@ -145,7 +146,8 @@ settings! {
         idle_timeout: Period = Period::secs(75),
         /// Longest path and query accepted, in bytes.
         max_uri_bytes: ByteSize = ByteSize::kib(72),
-        /// Web pages that may talk to this server from a browser, like `https://shop.example`; `*` is any, with keys.
+        /// Web pages that may talk to this server from a browser, like `https://shop.example`; `*` is any, with keys. Any page
+        /// may send events to Segment's paths (`/v1/…`) with a key, whatever stands here.
         cors_origins: List<String> = List::default(),
         /// Proxies in front whose X-Forwarded-For is believed, like `10.0.0.0/8`.
         trusted_proxies: List<Net> = List::default(),
@@ -203,6 +205,9 @@ settings! {
         max_event_bytes: ByteSize = ByteSize::kib(256),
         /// How far ahead of the server's clock an event's time may be, at most 5 minutes: live windows end there.
         max_future: Period = Period::secs(300),
+        /// What becomes of IP addresses in messages of Segment's API: `drop`, `truncate` (the last 8 bits of IPv4, 80 of
+        /// IPv6), or `keep`. Nothing else of a request's address is stored.
+        ip_addresses: IpAddresses = IpAddresses::Drop,
     }
 }
 

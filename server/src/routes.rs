@@ -23,6 +23,20 @@ pub enum Access {
     AnyKey,
     /// Those whose key has this scope.
     Needs(Scope),
+    /// Those whose key, which may also stand in the body, has the scope `ingest`. A session's cookie is no key here: any
+    /// page may send to such a route, so nothing that a browser adds by itself may count.
+    WriteKey,
+}
+
+impl Access {
+    /// The scope that is needed.
+    pub fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Public | Self::Anyone | Self::AnyKey => None,
+            Self::Needs(scope) => Some(scope),
+            Self::WriteKey => Some(Scope::Ingest),
+        }
+    }
 }
 
 /// One declared route.

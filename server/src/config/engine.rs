@@ -44,6 +44,7 @@ impl Config {
         engine.max_wait = self.ingest.max_wait.0;
         engine.max_event_bytes = self.ingest.max_event_bytes.as_usize();
         engine.max_future = self.ingest.max_future.0;
+        engine.ip_addresses = self.ingest.ip_addresses;
         let query = &mut engine.query;
         query.shop = self.shop();
         if self.query.threads > 0 {
@@ -146,6 +147,7 @@ mod tests {
         );
         assert_eq!(ours.dead_letter_days, theirs.dead_letter_days);
         assert_eq!((ours.max_wait, ours.max_future), (theirs.max_wait, theirs.max_future));
+        assert_eq!(ours.ip_addresses, theirs.ip_addresses);
         assert_eq!(ours.hot, theirs.hot);
         // A server judges; an engine that is opened to be asked something does not.
         assert_eq!(ours.alerts, AlertsConfig { enabled: true, ..theirs.alerts });

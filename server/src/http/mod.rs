@@ -19,6 +19,7 @@ pub mod ops;
 pub mod page;
 pub mod params;
 pub mod request_id;
+pub mod segment;
 pub mod session;
 pub mod sql;
 
@@ -47,7 +48,7 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub async fn frame(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = RequestId::of(request.headers());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (request.method().clone(), segment::without_key(request.uri().path()).into_owned());
     request.extensions_mut().insert(id.clone());
     let identity = state.auth.resolve(request.headers());
     let trusted = &state.config.http.trusted_proxies.0;

@@ -130,7 +130,7 @@ fn describe(operation: &Operation, access: Access, suffix: Option<Format>) -> Va
         described["requestBody"] =
             json!({ "required": operation.body_required, "content": contents(operation.bodies.iter()) });
     }
-    if let Access::Needs(scope) = access {
+    if let Some(scope) = access.scope() {
         described["x-scope"] = scope.name().into();
     }
     if suffix.is_some() {
@@ -198,10 +198,10 @@ fn everywhere(access: Access) -> Vec<Refusal> {
         all.push((429, "rate_limited"));
         all.push((403, "csrf"));
     }
-    if matches!(access, Access::AnyKey | Access::Needs(_)) {
+    if matches!(access, Access::AnyKey | Access::Needs(_) | Access::WriteKey) {
         all.push((401, "key_missing, key_unknown, key_revoked, key_expired, credential_invalid, session_ended"));
     }
-    if matches!(access, Access::Needs(_)) {
+    if access.scope().is_some() {
         all.push((403, "scope_missing"));
     }
     all
@@ -237,6 +237,14 @@ fn security(access: Access) -> Value {
         Access::Public | Access::Anyone => return json!([]),
         Access::AnyKey => vec![],
         Access::Needs(scope) => vec![scope.name()],
+        // Or in the body.
+        Access::WriteKey => {
+            return ["bearer", "basic", "apiKey"]
+                .map(|scheme| json!({ scheme: ["ingest"] }))
+                .into_iter()
+                .chain([json!({})])
+                .collect();
+        }
     };
     ["bearer", "basic", "apiKey", "cookie"].map(|scheme| json!({ scheme: scopes })).into_iter().collect()
 }

@@ -90,8 +90,9 @@ fn every_route_lets_in_exactly_those_its_declaration_names() {
                 (Access::Public | Access::Anyone, _) | (Access::AnyKey, Who::Key(..)) => None,
                 (_, Who::Nobody) => Some((StatusCode::UNAUTHORIZED, "key_missing")),
                 (_, Who::Refused(code, _)) => Some((StatusCode::UNAUTHORIZED, *code)),
-                (Access::Needs(scope), Who::Key(has, _)) if scope == *has || *has == Scope::Admin => None,
-                (Access::Needs(scope), Who::Key(..)) => {
+                (access, Who::Key(has, _)) if access.scope() == Some(*has) || *has == Scope::Admin => None,
+                (access, Who::Key(..)) => {
+                    let scope = access.scope().unwrap();
                     assert!(answer.text().contains(&format!("`{scope}`")), "the scope is not named: {said}");
                     Some((StatusCode::FORBIDDEN, "scope_missing"))
                 }

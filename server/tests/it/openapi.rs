@@ -34,7 +34,7 @@ fn each_declared_route_is_described_and_nothing_else_is() {
         assert_ne!(operation["summary"], "Not described", "{method} {}: add it to openapi/operations.rs", route.path);
         let open = matches!(route.access, Access::Public | Access::Anyone);
         assert_eq!(operation["security"].as_array().unwrap().is_empty(), open, "{method} {}", route.path);
-        if let Access::Needs(scope) = route.access {
+        if let Some(scope) = route.access.scope() {
             assert_eq!(operation["x-scope"], scope.name(), "{method} {}", route.path);
             assert_eq!(operation["security"][0]["bearer"][0], scope.name());
         }
