@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 import { chromium } from "playwright-core";
 
-const { url, key, calls } = JSON.parse(readFileSync(process.argv[2], "utf8"));
+const { url, key, calls, snippet } = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const sdk = fileURLToPath(new URL("node_modules/@segment/analytics-next/dist/umd/", import.meta.url));
 const found = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 if (!found) throw new Error("there is no Chromium: apt-get install chromium, or name one in CHROMIUM");
@@ -33,8 +33,11 @@ const page = await (await browser.newContext({ userAgent, locale: "de-DE" })).ne
 page.on("console", (message) => process.env.VERBOSE && console.error(message.text()));
 await page.goto(`http://localhost:${shop.address().port}/products/shoes?utm_source=newsletter&utm_medium=email`);
 await page.evaluate(
-  async ({ url, key, calls }) => {
-    const analytics = window.AnalyticsNext.AnalyticsBrowser.load({ writeKey: key, cdnURL: url });
+  async ({ url, key, calls, snippet }) => {
+    const { AnalyticsBrowser } = window.AnalyticsNext;
+    const analytics = snippet
+      ? new Function("AnalyticsBrowser", "KEY", `return ${snippet}`)(AnalyticsBrowser, key)
+      : AnalyticsBrowser.load({ writeKey: key, cdnURL: url });
     await analytics.ready();
     for (const { call, userId, groupId, previousId, event, name, properties, traits } of calls) {
       if (call === "track") await analytics.track(event, properties);
@@ -44,7 +47,7 @@ await page.evaluate(
       else if (call === "alias") await analytics.alias(userId, previousId);
     }
   },
-  { url, key, calls },
+  { url, key, calls, snippet },
 );
 console.log("sent");
 for await (const _ of process.stdin);

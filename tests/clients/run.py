@@ -10,6 +10,7 @@ import argparse
 import base64
 import gzip
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -124,9 +125,9 @@ class Running:
             return self.server.request("POST", "/sql?limit=10000", sql.encode(), "application/sql")["data"]
 
 
-def start(sdk: str, folder: Path, url: str, key: str, calls: list[dict]) -> subprocess.Popen:
+def start(sdk: str, folder: Path, url: str, key: str, calls: list[dict], snippet: str = "") -> subprocess.Popen:
     plan = folder / f"{sdk}.json"
-    plan.write_text(json.dumps({"url": url, "key": key, "calls": calls}))
+    plan.write_text(json.dumps({"url": url, "key": key, "calls": calls, "snippet": snippet}))
     return subprocess.Popen(command(sdk, plan), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             text=True)
 
@@ -207,13 +208,38 @@ def through_limits(binary: Path, folder: Path) -> None:
         proxies = {sdk: Proxy(running.server.port, {}, running.kill) for sdk in limited}
         for sdk, process in [(sdk, start(sdk, folder, proxies[sdk].url, running.key, plans[sdk])) for sdk in limited]:
             finish(sdk, process)
-        running.server.retry = True
+        time.sleep(2.5)
         for sdk, calls in plans.items():
             assert count(running, sdk) == len(calls), f"{sdk}: {count(running, sdk)} rows of {len(calls)}"
             needed = -(-len(calls) // 5)
             assert proxies[sdk].posts > needed, f"{sdk} was never refused: {proxies[sdk].posts} requests"
             print(f"sdks: {sdk}: {len(calls)} events in {proxies[sdk].posts} requests under a limit of 4 requests in 2 s")
         running.server.stop()
+
+
+PACKAGES = {"@segment/analytics-next": BROWSER, "@segment/analytics-node": "segment-node",
+            "segment-analytics-python": "segment-python", "analytics-python": "analytics-python",
+            "@rudderstack/rudder-sdk-node": "rudder-node", "rudder-sdk-python": "rudder-python"}
+
+
+def as_the_readme_says(binary: Path, folder: Path) -> None:
+    """The lines of the README's table, as they stand there but for the port."""
+    rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|$", (HERE.parents[1] / "README.md").read_text(), re.MULTILINE)
+    snippets = {PACKAGES[package]: code for package, code in rows if package in PACKAGES}
+    assert sorted(snippets) == sorted(SDKS), f"the README names {sorted(snippets)}"
+    running = Running(binary, folder / "data", "log.level=warn")
+    with running.server:
+        here = {sdk: code.replace("http://127.0.0.1:8080", running.server.url) for sdk, code in snippets.items()}
+        assert all(running.server.url in code for code in here.values()), here
+        plans = {sdk: shopping(sdk)[:6] for sdk in SDKS}
+        started = {sdk: start(sdk, folder, "", running.key, plans[sdk], here[sdk]) for sdk in SDKS}
+        for sdk, process in started.items():
+            if sdk == BROWSER:
+                until(f"{sdk} delivers everything", lambda: count(running, sdk) >= len(plans[sdk]))
+            finish(sdk, process)
+            assert count(running, sdk) == len(plans[sdk]), f"{sdk}: {count(running, sdk)} rows"
+        running.server.stop()
+    print("sdks: the README's lines work as they stand there")
 
 
 class Capture(BaseHTTPRequestHandler):
@@ -277,7 +303,7 @@ def main() -> int:
         if arguments.capture:
             capture(arguments.capture, Path(folder))
             return 0
-        for number, part in enumerate((through_faults, through_limits)):
+        for number, part in enumerate((as_the_readme_says, through_limits, through_faults)):
             own = Path(folder) / str(number)
             own.mkdir()
             part(arguments.tideline, own)

@@ -13,7 +13,11 @@ if module != "rudder_analytics":
     options |= {"upload_size": 5, "upload_interval": 0.2, "gzip": True}
 else:
     options |= {"flush_at": 5, "flush_interval": 0.2}
-client = importlib.import_module(f"{module}.client").Client(plan["key"], **options)
+sdk = importlib.import_module(f"{module}.client")
+if plan.get("snippet"):
+    client = eval(plan["snippet"], {module.split(".")[0]: importlib.import_module(module.split(".")[0]), "KEY": plan["key"]})
+else:
+    client = sdk.Client(plan["key"], **options)
 NAMES = {"userId": "user_id", "anonymousId": "anonymous_id", "groupId": "group_id", "previousId": "previous_id"}
 for message in plan["calls"]:
     call = message.pop("call")

@@ -3,8 +3,10 @@ import { readFileSync } from "node:fs";
 
 import { Analytics } from "@segment/analytics-node";
 
-const { url, key, calls } = JSON.parse(readFileSync(process.argv[2], "utf8"));
-const analytics = new Analytics({ writeKey: key, host: url, maxRetries: 30, flushAt: 5, flushInterval: 200 });
+const { url, key, calls, snippet } = JSON.parse(readFileSync(process.argv[2], "utf8"));
+const analytics = snippet
+  ? new Function("Analytics", "KEY", `return ${snippet}`)(Analytics, key)
+  : new Analytics({ writeKey: key, host: url, maxRetries: 30, flushAt: 5, flushInterval: 200 });
 const failures = [];
 analytics.on("error", (error) => failures.push(error));
 for (const { call, ...message } of calls) analytics[call](message);

@@ -20,6 +20,7 @@ use crate::process::Server;
 
 fn message(id: &str) -> Value {
     json!({ "type": "track", "event": "Order Completed", "messageId": id, "userId": "u1",
+            "timestamp": "2026-03-01T12:00:00Z",
             "properties": { "order_id": id, "subtotal": 12.5, "products": [{ "sku": "s", "price": 12.5 }] } })
 }
 
