@@ -206,7 +206,7 @@ fn members<'de>(
         while let Some(name) = scanner.next_key(&mut first)? {
             if name == "batch" && scanner.skip_space() == b'[' {
                 let start = scanner.at();
-                let end = container_end(text[..all.end].as_bytes(), start);
+                let end = container_end(&text.as_bytes()[..all.end], start);
                 let end = end.ok_or(ScanError::Syntax("the batch has no end", start))?;
                 batch = Some(start..end);
                 scanner.move_to(end);
