@@ -15,7 +15,7 @@ use tideline_server::auth::scope::Scope;
 use tideline_server::http::segment::CALLS;
 
 use crate::app::{Answer, App};
-use crate::auth::{make_key, secret};
+use crate::auth::{make_key, secret, with_key};
 use crate::process::Server;
 
 fn message(id: &str) -> Value {
@@ -105,8 +105,8 @@ fn a_key_stands_in_the_header_or_in_the_body() {
     let settings = app.get(&format!("/v1/projects/{ingest}/settings")).json();
     assert_eq!(settings["integrations"]["Segment.io"]["apiKey"], ingest.as_str());
     assert_eq!(settings["metrics"]["sampleRate"], 0);
-    let engine = &app.engine;
-    assert_eq!(engine.snapshot().buffer.rows(), 3, "nothing of the others was stored");
+    let stored = with_key(&app, "GET", "/sql?q=SELECT%20count(*)%20AS%20n%20FROM%20events", &read, "");
+    assert_eq!(stored.json()["data"][0]["n"], 3, "nothing of the others was stored");
 }
 
 #[test]

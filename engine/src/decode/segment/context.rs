@@ -39,6 +39,7 @@ pub(super) fn fill<'de>(
     let mut page = None;
     each_member(&context, "context", |name, raw| {
         let is_taken = match &*name {
+            _ if raw.is_null() => true,
             "userAgent" => take_text(reader, text::USER_AGENT, &raw),
             "sessionId" | "session_id" => take_text(reader, text::SESSION_ID, &raw),
             "page" if raw.kind() == Kind::Object => {

@@ -450,7 +450,7 @@ proptest! {
             let Ok(decoded) = of(Call::One(MessageType::Track), body) else { continue };
             for rejected in &decoded.rejected {
                 // Its dead letter can be read again, and never panics.
-                prop_assert!(!rejected.original.windows(9).any(|w| w == b"203.0.113"), "{:?}", rejected.original);
+                prop_assert!(!rejected.original.windows(9).any(|w| w == b"\"ip\":\"203"), "{:?}", rejected.original);
                 let again = decode_one(&rejected.original, &rejected.original, SOURCE, &context()).unwrap();
                 prop_assert_eq!(again.total, 1);
             }
