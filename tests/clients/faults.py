@@ -19,7 +19,8 @@ class Proxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.target, self.faults, self.kill = target, faults, kill
         self.posts, self.seen, self.lock = 0, [], threading.Lock()
-        self.bodies: list[tuple[str, dict, bytes]] = []
+        # What the server itself answered to POSTs.
+        self.statuses: list[int] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -42,8 +43,6 @@ class Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         body = self.read_body()
         fault = self.server.next_fault() if self.command == "POST" else None
-        if self.command == "POST":
-            self.server.bodies.append((self.path, dict(self.headers), body))
         if fault in ("503", "429"):
             return self.refuse(int(fault))
         connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=120)
@@ -59,6 +58,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.cut()
         finally:
             connection.close()
+        if self.command == "POST":
+            self.server.statuses.append(answer.status)
         if fault == "cut":
             return self.cut()
         self.send_response(answer.status)

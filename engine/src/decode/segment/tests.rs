@@ -54,7 +54,7 @@ fn an_order_of_the_specification_comes_out_to_the_last_decimal() {
             { "product_id": "505", "sku": "46493-32", "name": "Uno", "price": 3, "quantity": 2, "category": "Games" },
         ],
     });
-    let items = r#"[{"product_id":"507","name":"Monopoly","category":"Games","price":19.0000,"quantity":1},{"product_id":"505","name":"Uno","category":"Games","price":3.0000,"quantity":2}]"#;
+    let items = r#"[{"product_id":"507","name":"Monopoly","category":"Games","brand":null,"price":19.0000,"quantity":1,"discount":null},{"product_id":"505","name":"Uno","category":"Games","brand":null,"price":3.0000,"quantity":2,"discount":null}]"#;
     let properties = r#"{"affiliation":"Store","checkout_id":"f","items":[{"url":"https://x/y","sku":"45790-32"},{"sku":"46493-32"}],"revenue":25.0,"subtotal":22.5,"total":27.5}"#;
     let found = columns("Order Completed", &order);
     let found: std::collections::BTreeMap<_, _> = found.into_iter().collect();
