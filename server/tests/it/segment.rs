@@ -58,7 +58,7 @@ fn every_path_takes_messages_and_says_exactly_what_sdks_expect() {
         "again",
     );
     assert_success(&post(&app, "/v1/b", None, r#"{"batch":[]}"#), "an empty batch");
-    let orders = "SELECT count(*) AS n FROM orders WHERE value = 12.5";
+    let orders = "SELECT count(*) AS n FROM events WHERE revenue = 12.5";
     assert_eq!(count(&app, orders), 2 * CALLS.len() as u64);
 
     let zipped = |text: &str| {
