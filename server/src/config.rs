@@ -197,6 +197,9 @@ settings! {
         max_decoded_bytes: ByteSize = ByteSize::mib(128),
         /// Largest ratio of decompressed to compressed bytes, from 1 MiB of decompressed bytes on.
         max_ratio: u32 = 100,
+        /// Largest body of a request whose key stands in it (`writeKey`), before and after decompression: it has to be read
+        /// before anybody knows who sent it.
+        max_keyless_body_bytes: ByteSize = ByteSize::mib(4),
         /// Request bodies in memory at once, in all; beyond it requests are answered 503.
         max_in_flight_bytes: ByteSize = ByteSize::mib(256),
         /// How long a request waits for room in the buffer or the log before it is answered 503.

@@ -110,6 +110,18 @@ fn a_key_stands_in_the_header_or_in_the_body() {
 }
 
 #[test]
+fn what_nobody_has_signed_for_is_read_to_a_smaller_limit() {
+    let app = App::start(&[("ingest.max_keyless_body_bytes", "1KiB")]);
+    let key = secret(&make_key(&app, &[Scope::Ingest], KeyLimits::default(), None));
+    let mut long = message("long");
+    long["writeKey"] = key.as_str().into();
+    long["properties"]["note"] = "x".repeat(1_024).into();
+    let refused = post(&app, "/v1/t", None, long.to_string());
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (413, "body_too_large"));
+    assert_success(&post(&app, "/v1/t", Some(&key), long.to_string()), "with the key in the header");
+}
+
+#[test]
 fn a_key_in_the_body_is_limited_like_one_in_the_header() {
     let app = App::start(&[("rate_limit.requests", "3"), ("rate_limit.window", "1h")]);
     let key = secret(&make_key(&app, &[Scope::Ingest], KeyLimits::default(), None));
