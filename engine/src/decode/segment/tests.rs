@@ -233,6 +233,22 @@ fn pages_people_and_groups() {
 }
 
 #[test]
+fn a_visit_is_named_or_a_visitors_day() {
+    let session = |event: &str, who: &str, properties: Value| {
+        let mut message = track(event, &properties);
+        message["anonymousId"] = if who == "u" { Value::Null } else { who.into() };
+        value(&batch(&[message]), 0, "session_id")
+    };
+    assert_eq!(session("Product Viewed", "a", json!({})), "a@2023-11-16");
+    assert_eq!(session("Signed Up", "a", json!({})), "a@2023-11-16");
+    assert_eq!(session("Signed Up", "a", json!({ "session_id": 7 })), "7");
+    assert_eq!(session("Product Viewed", "u", json!({})), "u@2023-11-16");
+    // A back office's event is no visit.
+    assert_eq!(session("Order Completed", "u", json!({ "order_id": "o" })), "null");
+    assert_eq!(session("Product Viewed", &"x".repeat(300), json!({})).len(), 32 + 11);
+}
+
+#[test]
 fn one_broken_message_costs_only_itself() {
     let good =
         |id: &str| format!(r#"{{"type":"track","event":"x","messageId":"{id}","timestamp":"2023-11-16T11:00:00Z"}}"#);
