@@ -9,6 +9,7 @@ CLIENTS := .venv
 NOTEBOOKS := notebooks/.venv
 API := .venv-api
 MONITORING := .venv-monitoring
+SDKS := tests/clients/.venv
 SIDE_BY_SIDE := benches/.venv
 
 # `make bench EVENTS=200000 QUERY_EVENTS=200000` for a short run.
@@ -20,7 +21,7 @@ BENCH_FLAGS ?=
 API_EXAMPLES ?= 5
 API_SEED ?= 1
 
-.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients truth notebooks api monitoring bench clean
+.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients sdks truth notebooks api monitoring bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -88,10 +89,18 @@ unit: ## the Rust tests
 	  cargo test --workspace --all-targets --locked; \
 	fi
 
-clients: $(CLIENTS)/ready ## deltalake, polars and pyarrow read the table while the server writes
+clients: $(CLIENTS)/ready sdks ## deltalake, polars and pyarrow read the table while the server writes; and `sdks`
 	cargo build --workspace --locked
 	$(CLIENTS)/bin/python tests/python/open_table.py --tideline target/debug/tideline
 	$(CLIENTS)/bin/python tests/python/export_folder.py --tideline target/debug/tideline
+
+sdks: $(SDKS)/ready tests/clients/node_modules/.package-lock.json ## SDKs of Segment and RudderStack, one in Chromium, against a server that fails and dies
+	cargo build --workspace --locked
+	$(SDKS)/bin/python tests/clients/run.py --tideline target/debug/tideline
+
+tests/clients/node_modules/.package-lock.json: tests/clients/package.json tests/clients/package-lock.json
+	cd tests/clients && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 api: $(API)/ready ## requests made from /openapi.json: no 5xx, and no answer that it does not name
 	cargo build --workspace --locked
@@ -127,6 +136,6 @@ $(MONITORING)/ready: tests/python/monitoring/requirements.txt
 	scripts/venv.sh $(@D) $<
 
 clean: ## remove what `make` made, but not the compiled dependencies
-	rm -rf $(CLIENTS) $(NOTEBOOKS) $(API) $(MONITORING) $(SIDE_BY_SIDE) benches/data .demo-data \
+	rm -rf $(CLIENTS) $(NOTEBOOKS) $(API) $(MONITORING) $(SDKS) $(SIDE_BY_SIDE) tests/clients/node_modules benches/data .demo-data \
 	  dashboard/dist dashboard/node_modules dashboard/test-results
 	cargo clean -p tideline -p tideline-engine -p tideline-benches

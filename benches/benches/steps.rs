@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use bytes::Bytes;
 use tideline_engine::buffer::to_table;
+use tideline_engine::decode::segment::Call;
 use tideline_engine::decode::{DecodeContext, Decoded, Deriver, InputFormat, decode};
 use tideline_engine::dedup::{Dedup, IdHasher};
 use tideline_engine::event::{Seq, index, stored_schema};
@@ -49,6 +50,38 @@ fn sample() -> Result<Sample, Box<dyn std::error::Error>> {
     Ok(Sample { body, context, decoded, stored })
 }
 
+/// As many messages as there are events, as Segment's browser SDK writes them: views, carts and orders of three lines.
+fn segment_batch() -> Bytes {
+    let context = r#""context":{"page":{"path":"/p/1","referrer":"https://www.google.com/","search":"","title":"Shoe","url":"https://shop.example/p/1"},"userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36","locale":"de-DE","library":{"name":"analytics.js","version":"next-1.84.3"},"timezone":"Europe/Berlin"}"#;
+    let line = |n: u64| {
+        format!(r#"{{"product_id":"p{n}","sku":"s{n}","name":"Shoe","category":"Shoes","price":59.99,"quantity":1}}"#)
+    };
+    let message = |n: u64| {
+        let (event, properties) = match n % 10 {
+            0 => (
+                "Order Completed",
+                format!(
+                    r#"{{"order_id":"o{n}","total":187.97,"subtotal":179.97000000000003,"shipping":3,"tax":5,"currency":"EUR","products":[{},{},{}]}}"#,
+                    line(1),
+                    line(2),
+                    line(3)
+                ),
+            ),
+            1..4 => ("Product Added", line(n)),
+            _ => ("Product Viewed", line(n)),
+        };
+        format!(
+            r#"{{"timestamp":"2023-11-16T12:00:04.235Z","integrations":{{}},"type":"track","event":"{event}","properties":{properties},{context},"messageId":"ajs-next-{n:032}","userId":"u{n}","anonymousId":"28af3675-f5cd-4503-bd33-211b6e6b{:04}"}}"#,
+            n % 10_000
+        )
+    };
+    let messages: Vec<String> = (0..EVENTS).map(message).collect();
+    Bytes::from(format!(
+        r#"{{"batch":[{}],"sentAt":"2023-11-16T12:00:05.000Z","writeKey":"tl_x"}}"#,
+        messages.join(",")
+    ))
+}
+
 /// Runs a step until it has taken long enough to say something, and prints events per second: median, slowest, fastest.
 fn measure<T>(name: &str, pass: Duration, mut step: impl FnMut() -> T) {
     let once = Instant::now();
@@ -75,6 +108,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         sample.body.len() as f64 / EVENTS as f64
     );
     measure("decode JSON", pass, || decode(&sample.body, InputFormat::Json, &sample.context).map(|d| d.total));
+    let messages = segment_batch();
+    let segment = InputFormat::Segment(Call::Batch);
+    measure("decode a batch of Segment's API", pass, || decode(&messages, segment, &sample.context).map(|d| d.total));
     measure("serde_json to a tree, for comparison", pass, || {
         let lines = sample.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok()).count()

@@ -17,6 +17,7 @@ use crate::alerts::{Alerts, AlertsConfig};
 use crate::buffer::Sealed;
 use crate::clock::{Clock, Micros};
 use crate::dead_letters::{DeadLetter, DeadLetters, LetterStatus};
+use crate::decode::segment::IpAddresses;
 use crate::decode::{self, DecodeContext, Decoded, Deriver, InputFormat, Rejected};
 use crate::dedup::{Dedup, Hour, IdHasher, IdSource, Key};
 use crate::erase::{EraseConfig, Erasures, Tombstones};
@@ -98,6 +99,8 @@ pub struct EngineConfig {
     pub max_event_bytes: usize,
     /// How far ahead of the server's clock an event may be.
     pub max_future: Duration,
+    /// What becomes of IP addresses in Segment's messages.
+    pub ip_addresses: IpAddresses,
 }
 
 impl EngineConfig {
@@ -121,6 +124,7 @@ impl EngineConfig {
             max_wait: Duration::from_secs(5),
             max_event_bytes: 256 << 10,
             max_future: Duration::from_secs(300),
+            ip_addresses: IpAddresses::default(),
         }
     }
 }
@@ -636,6 +640,7 @@ impl Engine {
         DecodeContext {
             max_future: self.config.max_future,
             max_event_bytes: self.config.max_event_bytes,
+            ip_addresses: self.config.ip_addresses,
             ..DecodeContext::new(self.clock.now(), Arc::clone(&self.deriver))
         }
     }

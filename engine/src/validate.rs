@@ -179,6 +179,14 @@ pub mod text {
     pub const PRODUCT_NAME: usize = position(Text, "product_name");
     /// `category`
     pub const CATEGORY: usize = position(Text, "category");
+    /// `brand`
+    pub const BRAND: usize = position(Text, "brand");
+    /// `currency`
+    pub const CURRENCY: usize = position(Text, "currency");
+    /// `country`
+    pub const COUNTRY: usize = position(Text, "country");
+    /// `city`
+    pub const CITY: usize = position(Text, "city");
     /// `order_id`
     pub const ORDER_ID: usize = position(Text, "order_id");
     /// `cart_id`
@@ -239,6 +247,22 @@ pub mod float {
     pub const LAT: usize = position(Float, "lat");
     /// `lon`
     pub const LON: usize = position(Float, "lon");
+}
+
+/// Positions in [`Row::money`].
+pub mod money {
+    use super::{ColumnKind::Money, position};
+
+    /// `price`
+    pub const PRICE: usize = position(Money, "price");
+    /// `revenue`
+    pub const REVENUE: usize = position(Money, "revenue");
+    /// `tax`
+    pub const TAX: usize = position(Money, "tax");
+    /// `shipping`
+    pub const SHIPPING: usize = position(Money, "shipping");
+    /// `discount`
+    pub const DISCOUNT: usize = position(Money, "discount");
 }
 
 /// How many money columns there are.

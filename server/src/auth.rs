@@ -88,6 +88,16 @@ pub struct Identity {
     pub is_explicit: bool,
 }
 
+impl Identity {
+    /// Whether a key, known or not, stands in a header; or none is needed.
+    pub fn has_key(&self) -> bool {
+        match &self.caller {
+            Ok(caller) => !caller.is_session(),
+            Err(refusal) => !matches!(refusal, Refusal::Missing | Refusal::SessionEnded),
+        }
+    }
+}
+
 /// Why a request has no caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -177,6 +187,19 @@ impl Auth {
             State::Revoked => Err(Refusal::Revoked),
             State::Expired => Err(Refusal::Expired),
         }
+    }
+
+    /// Who shows this key, in a body or a path.
+    pub fn by_write_key(&self, text: &str) -> Result<Caller, Refusal> {
+        let text = text.trim();
+        if !self.keys.are_required() {
+            return Ok(Caller::local());
+        }
+        if text.is_empty() {
+            return Err(Refusal::Missing);
+        }
+        let key = self.by_key(text)?;
+        Ok(Caller::of(By::Key { id: key.id.clone() }, &key))
     }
 
     fn by_session(&self, token: &str) -> Result<Caller, Refusal> {

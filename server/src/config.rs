@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tideline_engine::decode::segment::IpAddresses;
 
 pub use load::{Layers, Loaded, Origin};
 pub use net::Net;
@@ -59,7 +60,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    bool => "true/false", u32 => "number", usize => "number", String => "text", PathBuf => "path",
+    bool => "true/false", IpAddresses => "drop/truncate/keep", u32 => "number", usize => "number", String => "text", PathBuf => "path",
     ByteSize => "size", Period => "time", Secret => "secret", LogFormat => "text/json",
     List<String> => "list", List<Net> => "addresses", List<WebhookUrl> => "secret",
 }
@@ -147,7 +148,8 @@ settings! {
         idle_timeout: Period = Period::secs(75),
         /// Longest path and query accepted, in bytes.
         max_uri_bytes: ByteSize = ByteSize::kib(72),
-        /// Web pages that may talk to this server from a browser, like `https://shop.example`; `*` is any, with keys.
+        /// Web pages that may talk to this server from a browser, like `https://shop.example`; `*` is any, with keys. Any page
+        /// may send events to Segment's paths (`/v1/…`) with a key, whatever stands here.
         cors_origins: List<String> = List::default(),
         /// Proxies in front whose X-Forwarded-For is believed, like `10.0.0.0/8`.
         trusted_proxies: List<Net> = List::default(),
@@ -200,6 +202,9 @@ settings! {
         max_decoded_bytes: ByteSize = ByteSize::mib(128),
         /// Largest ratio of decompressed to compressed bytes, from 1 MiB of decompressed bytes on.
         max_ratio: u32 = 100,
+        /// Largest body of a request whose key stands in it (`writeKey`), before and after decompression: it has to be read
+        /// before anybody knows who sent it.
+        max_keyless_body_bytes: ByteSize = ByteSize::mib(4),
         /// Request bodies in memory at once, in all; beyond it requests are answered 503.
         max_in_flight_bytes: ByteSize = ByteSize::mib(256),
         /// How long a request waits for room in the buffer or the log before it is answered 503.
@@ -208,6 +213,9 @@ settings! {
         max_event_bytes: ByteSize = ByteSize::kib(256),
         /// How far ahead of the server's clock an event's time may be, at most 5 minutes: live windows end there.
         max_future: Period = Period::secs(300),
+        /// What becomes of IP addresses in messages of Segment's API: `drop`, `truncate` (the last 8 bits of IPv4, 80 of
+        /// IPv6), or `keep`. Nothing else of a request's address is stored.
+        ip_addresses: IpAddresses = IpAddresses::Drop,
     }
 }
 

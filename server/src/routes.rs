@@ -25,6 +25,9 @@ pub enum Access {
     Needs(Scope),
     /// Those whose key has the scope `read`; and, where `http.scrape_without_key` says so, programs on this machine.
     Scrape,
+    /// Those whose key, which may also stand in the body, has the scope `ingest`. A session's cookie is no key here: any
+    /// page may send to such a route, so nothing that a browser adds by itself may count.
+    WriteKey,
 }
 
 impl Access {
@@ -34,6 +37,7 @@ impl Access {
             Self::Public | Self::Anyone | Self::AnyKey => None,
             Self::Needs(scope) => Some(scope),
             Self::Scrape => Some(Scope::Read),
+            Self::WriteKey => Some(Scope::Ingest),
         }
     }
 }

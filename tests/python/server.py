@@ -14,12 +14,14 @@ from pathlib import Path
 class Server:
     """`tideline serve` on a folder of its own and a free loopback port; `with` stops it, and shows its log on failure.
 
-    `settings` are given as `--set` takes them: `"flush.age=200ms"`.
+    `settings` are given as `--set` takes them: `"flush.age=200ms"`. With a `port` it is that one; a `key` goes with requests.
     """
 
-    def __init__(self, binary: Path, folder: Path, *settings: str):
+    def __init__(self, binary: Path, folder: Path, *settings: str, port: int = 0, key: str = ""):
+        self.key = key
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         command = [binary, "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", folder]
@@ -45,7 +47,8 @@ class Server:
     def fetch(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
         """The bytes of an answer; an error where it is none of success."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
-        connection.request(method, path, body, {"content-type": kind})
+        headers = {"content-type": kind} | ({"authorization": f"Bearer {self.key}"} if self.key else {})
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
         answer = response.read()
         connection.close()

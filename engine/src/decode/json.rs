@@ -17,7 +17,7 @@ use super::scan::{self, matches};
 use super::{DecodeContext, Decoded, Sink};
 use crate::error::{Error, Result};
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Decodes a whole body.
 pub(super) fn decode(body: &Bytes, ctx: &DecodeContext) -> Result<Decoded> {
@@ -72,7 +72,8 @@ fn lines(body: &[u8], all: Range<usize>, sink: &mut Sink<'_>) -> Result<()> {
     Ok(())
 }
 
-fn array(body: &[u8], all: Range<usize>, sink: &mut Sink<'_>) -> Result<()> {
+/// Takes the elements of the array that is all of the range.
+pub(super) fn array(body: &[u8], all: Range<usize>, sink: &mut Sink<'_>) -> Result<()> {
     let mut at = all.start + 1;
     if trimmed(body, at..all.end).len() == 1 && body[all.end - 1] == b']' {
         return Ok(());
@@ -123,6 +124,26 @@ fn element_end(bytes: &[u8], mut at: usize) -> (usize, Stop) {
     (bytes.len(), Stop::End)
 }
 
+/// Where the object or array that starts at `at` ends, behind its closing bracket, following quotes and brackets alone.
+pub(super) fn container_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = string_end(bytes, at + 1),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
 /// Where the string that starts at `at` has its closing quote, or the end. Eight bytes at a time.
 fn string_end(bytes: &[u8], mut at: usize) -> usize {
     loop {
@@ -161,7 +182,7 @@ fn find_newline(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The range without the white space of JSON at its ends.
-fn trimmed(body: &[u8], range: Range<usize>) -> Range<usize> {
+pub(super) fn trimmed(body: &[u8], range: Range<usize>) -> Range<usize> {
     let is_space = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
     let Range { mut start, mut end } = range;
     while start < end && is_space(&body[start]) {

@@ -6,7 +6,7 @@
 //! rejected is listed in [`crate::validate::code`].
 //!
 //! The parts: `json` cuts a body into events; `object` reads one event's fields, with a cursor over its text (`scan`), into a
-//! `Row` that borrows from the body; [`crate::validate`] judges it; `derive` fills in what
+//! `Row` that borrows from the body, as does `segment` with what Segment's and RudderStack's SDKs send; [`crate::validate`] judges it; `derive` fills in what
 //! the client left out; `builders` appends it to the batch. `arrow` turns Arrow input into the same rows.
 //!
 //! An event without an `event_id` gets one derived from its content: `c_` and the 32 hex digits of SipHash-2-4-128,
@@ -39,12 +39,13 @@ mod object;
 mod properties;
 mod raw;
 mod scan;
+pub mod segment;
 pub(crate) mod time;
 
 use builders::Builders;
 pub use derive::{Agent, Deriver};
 use object::ObjectReader;
-use scan::Scanner;
+use scan::{ScanError, Scanner};
 
 /// How deep objects and arrays may nest in an event, the event itself included.
 pub const MAX_DEPTH: usize = 64;
@@ -62,6 +63,8 @@ pub enum InputFormat {
     Json,
     /// An Arrow IPC stream.
     ArrowStream,
+    /// A request of Segment's tracking API.
+    Segment(segment::Call),
 }
 
 /// An event that was not accepted.
@@ -107,6 +110,8 @@ pub struct DecodeContext {
     pub max_decoded_bytes: usize,
     /// Sizes of single fields.
     pub limits: Limits,
+    /// What becomes of IP addresses in Segment's messages.
+    pub ip_addresses: segment::IpAddresses,
     /// Derives what clients leave out. Share one.
     pub deriver: Arc<Deriver>,
 }
@@ -121,6 +126,7 @@ impl DecodeContext {
             max_events: 250_000,
             max_decoded_bytes: 512 * 1024 * 1024,
             limits: Limits::default(),
+            ip_addresses: segment::IpAddresses::default(),
             deriver,
         }
     }
@@ -146,6 +152,7 @@ pub fn decode(body: &Bytes, format: InputFormat, ctx: &DecodeContext) -> Result<
     match format {
         InputFormat::Json => json::decode(body, ctx),
         InputFormat::ArrowStream => arrow::decode(body, ctx),
+        InputFormat::Segment(call) => segment::decode(body, call, ctx),
     }
 }
 
@@ -153,14 +160,21 @@ const MAX_BODY_BYTES: usize = 1 << 30;
 
 /// Reads one event that was refused before and has been changed since, or not: all of `event` is its text, whatever it
 /// looks like. Without an `event_id` it gets the one `original` would have got, so that its id is the same however it
-/// is changed.
+/// is changed. What came through `source` is read as it was read then.
 ///
 /// # Errors
 ///
 /// Only what is ours to fix: a text that is no event is a rejected one.
-pub fn decode_one(event: &Bytes, original: &Bytes, ctx: &DecodeContext) -> Result<Decoded> {
+pub fn decode_one(event: &Bytes, original: &Bytes, source: &str, ctx: &DecodeContext) -> Result<Decoded> {
     let mut sink = Sink::new(event, ctx);
     sink.content = Some(original);
+    if source == segment::SOURCE {
+        if segment::is_ours(event) {
+            sink.id = segment::message_id(original);
+        } else {
+            sink.segment = Some(segment::Envelope::of_letter(ctx));
+        }
+    }
     sink.event(0..event.len())?;
     let batch = sink.builders.finish(ctx.received_at)?;
     Ok(Decoded { batch, rows: sink.rows, rejected: sink.rejected, total: sink.total })
@@ -172,6 +186,10 @@ struct Sink<'b> {
     ctx: &'b DecodeContext,
     /// What a missing id is derived from, when that is not the event's own text.
     content: Option<&'b [u8]>,
+    /// The id of an event without one, where it is known.
+    id: Option<String>,
+    /// What messages of Segment's API have from their request; `None` for events of our own.
+    segment: Option<segment::Envelope<'b>>,
     /// Whether the body as a whole is UTF-8, so that its parts need no look.
     text: Option<&'b str>,
     latest: Micros,
@@ -190,6 +208,8 @@ impl<'b> Sink<'b> {
             body,
             ctx,
             content: None,
+            id: None,
+            segment: None,
             text: std::str::from_utf8(body).ok(),
             latest: ctx.latest(),
             reader: ObjectReader::default(),
@@ -212,7 +232,7 @@ impl<'b> Sink<'b> {
     fn element(&mut self, start: usize) -> Result<Option<usize>> {
         let Some(text) = self.text else { return Ok(None) };
         let mut scanner = Scanner::new(text, start);
-        let Ok(read) = self.reader.read(&mut scanner) else { return Ok(None) };
+        let Ok(read) = self.read_one(&mut scanner) else { return Ok(None) };
         let end = scanner.at();
         if !matches!(scanner.skip_space(), b',' | b']') {
             return Ok(None);
@@ -220,6 +240,14 @@ impl<'b> Sink<'b> {
         let verdict = self.check_size(end - start).and(read).and_then(|()| self.judge(&text[start..end]));
         self.settle(start..end, verdict)?;
         Ok(Some(scanner.at()))
+    }
+
+    #[inline]
+    fn read_one(&mut self, scanner: &mut Scanner<'b>) -> Result<Result<(), Reject>, ScanError> {
+        match &mut self.segment {
+            None => self.reader.read(scanner),
+            Some(envelope) => segment::read(&mut self.reader, envelope, scanner),
+        }
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), Reject> {
@@ -241,7 +269,7 @@ impl<'b> Sink<'b> {
                 .map_err(|e| Reject::event(code::INVALID_UTF8, format!("the event is not UTF-8: {e}")))?,
         };
         let mut scanner = Scanner::new(event, 0);
-        let read = self.reader.read(&mut scanner).map_err(raw::unscannable)?;
+        let read = self.read_one(&mut scanner).map_err(raw::unscannable)?;
         scanner.end().map_err(raw::unscannable)?;
         read.map(|()| event)
     }
@@ -251,6 +279,9 @@ impl<'b> Sink<'b> {
         let ObjectReader { row, page_url, .. } = &mut self.reader;
         validate::validate(row, &self.ctx.limits, self.latest)?;
         self.ctx.deriver.fill(row, page_url.as_deref(), &self.ctx.limits);
+        if row.text[text::EVENT_ID].is_none() {
+            row.text[text::EVENT_ID] = self.id.take().map(Cow::Owned);
+        }
         identify(row, self.content.unwrap_or(event.as_bytes()));
         self.builders.append(row).ok_or_else(|| Reject::event(code::MISSING_FIELD, "a required field is missing"))
     }
@@ -280,7 +311,11 @@ impl<'b> Sink<'b> {
                     _ => true,
                 };
                 let Reject { field, code, message } = reject;
-                self.rejected.push(Rejected { index, field, code, message, original: self.body.slice(range) });
+                let original = match &self.segment {
+                    None => self.body.slice(range),
+                    Some(envelope) => envelope.original(&self.body[range]),
+                };
+                self.rejected.push(Rejected { index, field, code, message, original });
             }
         }
         Ok(())

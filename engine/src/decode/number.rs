@@ -21,6 +21,17 @@ pub(crate) fn money(text: &str) -> Result<i64, NumberError> {
     exact(scaled(text.as_bytes(), i64::from(MONEY_SCALE))?)
 }
 
+/// Money likewise, with further decimals rounded half away from zero: for sources that compute in floats.
+pub(crate) fn rounded_money(text: &str) -> Result<i64, NumberError> {
+    match money(text) {
+        Err(NumberError::Inexact) => {
+            let (tenths, _) = scaled(text.as_bytes(), i64::from(MONEY_SCALE) + 1)?;
+            Ok((tenths + 5 * tenths.signum()) / 10)
+        }
+        other => other,
+    }
+}
+
 /// A whole number; `2.0` and `2e1` are ones.
 pub(crate) fn integer(text: &str) -> Result<i64, NumberError> {
     exact(scaled(text.as_bytes(), 0)?)
@@ -152,6 +163,19 @@ mod tests {
             assert_eq!(money(text), expected, "{text:?}");
         }
         assert_eq!(money(&"9".repeat(100_000)), Err(NumberError::Range));
+        for (text, expected) in [
+            ("179.97000000000003", Ok(1_799_700)),
+            ("0.30000000000000004", Ok(3_000)),
+            ("19.99999999999999", Ok(200_000)),
+            ("-0.00005", Ok(-1)),
+            ("0.00004999", Ok(0)),
+            ("12.5", Ok(125_000)),
+            ("1e-400", Ok(0)),
+            ("x", Err(NumberError::Syntax)),
+            ("1e14", Err(NumberError::Range)),
+        ] {
+            assert_eq!(rounded_money(text), expected, "{text:?}");
+        }
         assert_eq!(integer("2.0"), Ok(2));
         assert_eq!(integer("2.5"), Err(NumberError::Inexact));
         assert_eq!(truncated("1700000000000.9"), Ok(1_700_000_000_000));

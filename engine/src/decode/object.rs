@@ -32,11 +32,11 @@ pub(crate) struct ObjectReader<'de> {
     /// A page URL given beside `page`: campaign parameters may stand only there.
     pub page_url: Option<Cow<'de, str>>,
     /// The first field that could not be taken.
-    problem: Option<Reject>,
+    pub(super) problem: Option<Reject>,
     /// Values under an alias or nested: applied after the object is read, where the canonical name is absent.
     second: Vec<(Target, &'static str, Raw<'de>)>,
     /// Unknown fields.
-    extras: Vec<(Cow<'de, str>, Cow<'de, str>)>,
+    pub(super) extras: Vec<(Cow<'de, str>, Cow<'de, str>)>,
     properties: Option<Raw<'de>>,
     /// The names of the events before, by position: clients send the same ones in the same order, and comparing is
     /// quicker than looking up.
@@ -52,13 +52,7 @@ impl<'de> ObjectReader<'de> {
     /// Reads the event at the scanner into [`row`](Self::row), and passes it. The outer error means that its end was
     /// not found; with the inner one the event is JSON, but no event.
     pub fn read(&mut self, scanner: &mut Scanner<'de>) -> Result<Result<(), Reject>, ScanError> {
-        self.row = Row::default();
-        self.page_url = None;
-        self.problem = None;
-        self.second.clear();
-        self.extras.clear();
-        self.properties = None;
-        self.position = 0;
+        self.reset();
         if scanner.skip_space() != b'{' {
             scanner.value()?;
             return Ok(Err(Reject::event(code::NOT_AN_OBJECT, "an event must be a JSON object")));
@@ -84,7 +78,23 @@ impl<'de> ObjectReader<'de> {
         }
         self.apply_second();
         self.merge_properties();
-        Ok(self.problem.take().map_or(Ok(()), Err))
+        Ok(self.verdict())
+    }
+
+    /// Forgets the event before.
+    pub(super) fn reset(&mut self) {
+        self.row = Row::default();
+        self.page_url = None;
+        self.problem = None;
+        self.second.clear();
+        self.extras.clear();
+        self.properties = None;
+        self.position = 0;
+    }
+
+    /// What was wrong with the event, once.
+    pub(super) fn verdict(&mut self) -> Result<(), Reject> {
+        self.problem.take().map_or(Ok(()), Err)
     }
 
     /// What a top-level name stands for.
@@ -139,7 +149,7 @@ impl<'de> ObjectReader<'de> {
     }
 
     /// Puts a value where it belongs, or remembers why that cannot be.
-    fn take(&mut self, target: Target, raw: &Raw<'de>) {
+    pub(super) fn take(&mut self, target: Target, raw: &Raw<'de>) {
         if let Err(reject) = self.try_take(target, raw) {
             self.problem.get_or_insert(reject);
         }
@@ -206,7 +216,7 @@ impl<'de> ObjectReader<'de> {
     }
 
     /// `properties` ∪ unknown fields, as the text of one object.
-    fn merge_properties(&mut self) {
+    pub(super) fn merge_properties(&mut self) {
         let own = match self.properties.take().map(own_properties) {
             None => None,
             Some(Ok(own)) => own,

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use hashbrown::HashMap;
+
 use super::raw::{Kind, Raw, wrong_type};
 use super::scan::{self, ScanError, Scanner, code_unit};
 use crate::validate::{Reject, code};
@@ -32,6 +34,10 @@ pub(crate) fn is_object(text: &str) -> bool {
     text.starts_with('{') && text.ends_with('}') && scan::check(text).is_ok()
 }
 
+/// Members beyond which a map is quicker than comparing; events as clients send them stay below.
+const MANY: usize = 64;
+
+/// One object of an object's members and others; of a name that is there twice the last one counts.
 pub(super) fn merged(own: Option<&str>, extras: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<String, ScanError> {
     let mut out = String::with_capacity(own.map_or(0, str::len) + extras.len() * 48 + 2);
     out.push('{');
@@ -43,19 +49,29 @@ pub(super) fn merged(own: Option<&str>, extras: &[(Cow<'_, str>, Cow<'_, str>)])
         out.push(':');
         out.push_str(value);
     };
+    let last: Option<HashMap<&str, usize>> =
+        (extras.len() > MANY).then(|| extras.iter().enumerate().map(|(at, (name, _))| (&**name, at)).collect());
+    let is_last = |at: usize, name: &str| match &last {
+        Some(last) => last.get(name) == Some(&at),
+        None => !extras[at + 1..].iter().any(|(other, _)| other == name),
+    };
+    let is_extra = |name: &str| match &last {
+        Some(last) => last.contains_key(name),
+        None => extras.iter().any(|(other, _)| other == name),
+    };
     if let Some(own) = own {
         let mut scanner = Scanner::new(own, 0);
         scanner.open(b'{')?;
         let mut first = true;
         while let Some(key) = scanner.next_key(&mut first)? {
             let value = scanner.value()?;
-            if !extras.iter().any(|(name, _)| *name == key) {
+            if !is_extra(&key) {
                 add(&key, value.text);
             }
         }
     }
     for (at, (key, value)) in extras.iter().enumerate() {
-        if !extras[at + 1..].iter().any(|(name, _)| name == key) {
+        if is_last(at, key) {
             add(key, value);
         }
     }

@@ -139,6 +139,12 @@ impl<'de> Raw<'de> {
         number::money(&text).map(Some).map_err(|e| bad_money(field, e))
     }
 
+    /// Money with decimals beyond the fourth rounded.
+    pub(super) fn rounded_money(&self, field: Cow<'static, str>) -> Result<Option<i64>, Reject> {
+        let Some(text) = self.number(&field, true)? else { return Ok(None) };
+        number::rounded_money(&text).map(Some).map_err(|e| bad_money(field, e))
+    }
+
     pub(super) fn integer<T: TryFrom<i64>>(
         &self,
         field: Cow<'static, str>,

@@ -40,6 +40,11 @@ impl<'de> Scanner<'de> {
         self.at
     }
 
+    /// Moves the cursor, which must stand on a character boundary then.
+    pub fn move_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
     /// The byte at the cursor; 0, which no JSON text holds, at the end.
     #[inline]
     fn peek(&self) -> u8 {

@@ -16,11 +16,11 @@ use super::*;
 use crate::event;
 
 /// 2023-11-16T12:00:00Z
-const NOON: Micros = 1_700_136_000_000_000;
+pub(super) const NOON: Micros = 1_700_136_000_000_000;
 
 static DERIVER: LazyLock<Arc<Deriver>> = LazyLock::new(|| Arc::new(Deriver::new()));
 
-fn context() -> DecodeContext {
+pub(super) fn context() -> DecodeContext {
     DecodeContext::new(NOON, Arc::clone(&DERIVER))
 }
 
@@ -34,7 +34,7 @@ fn json(body: impl Into<Vec<u8>>) -> Result<Decoded> {
 }
 
 /// What holds of every answer.
-fn check(decoded: &Decoded) {
+pub(super) fn check(decoded: &Decoded) {
     assert_eq!(decoded.batch.schema(), event::client_schema());
     assert_eq!(decoded.rows.len(), decoded.batch.num_rows());
     assert_eq!(decoded.total, decoded.rows.len() + decoded.rejected.len());
@@ -52,7 +52,7 @@ fn check(decoded: &Decoded) {
 }
 
 /// A column's value in a row, as text.
-fn value(decoded: &Decoded, row: usize, column: &str) -> String {
+pub(super) fn value(decoded: &Decoded, row: usize, column: &str) -> String {
     let array = decoded.batch.column_by_name(column).unwrap();
     if array.is_null(row) {
         return "null".to_owned();
@@ -70,7 +70,7 @@ fn value(decoded: &Decoded, row: usize, column: &str) -> String {
 }
 
 /// (index, field, code) of each rejected event.
-fn rejections(decoded: &Decoded) -> Vec<(usize, &str, &'static str)> {
+pub(super) fn rejections(decoded: &Decoded) -> Vec<(usize, &str, &'static str)> {
     decoded.rejected.iter().map(|r| (r.index, r.field.as_ref(), r.code)).collect()
 }
 

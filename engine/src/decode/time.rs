@@ -37,6 +37,11 @@ pub(crate) fn epoch_ms(text: &str) -> Result<Micros, TimeError> {
     in_range(ms)
 }
 
+/// A time that was computed, where it lies in the range of times.
+pub(crate) fn checked(at: Micros) -> Result<Micros, TimeError> {
+    in_range(at.div_euclid(MILLISECOND))
+}
+
 fn in_range(ms: i64) -> Result<Micros, TimeError> {
     // A negative fraction of a millisecond truncates to -0; that far before 1970 is 1970.
     if (0..END_SECONDS * 1_000).contains(&ms) { Ok(ms * MILLISECOND) } else { Err(TimeError::Range) }

@@ -299,7 +299,7 @@ fn judge(letter: &Kept, fix: Option<&dyn Fix>, context: &DecodeContext, hasher: 
         Some(Ok(Fixed::Skip)) => return Ok(Verdict::Skipped),
         Some(Err(why)) => return Ok(Verdict::CannotFix(why)),
     };
-    let mut decoded = decode_one(&event, original, context)?;
+    let mut decoded = decode_one(&event, original, &letter.letter.source, context)?;
     if let Some(rejected) = decoded.rejected.pop() {
         return Ok(Verdict::Rejected(rejected.field.into_owned(), rejected.code.to_owned(), rejected.message));
     }

@@ -50,6 +50,7 @@ impl Config {
             max_ids: self.erase.max_ids,
             max_wait: self.erase.max_wait.0,
         };
+        engine.ip_addresses = self.ingest.ip_addresses;
         let query = &mut engine.query;
         query.shop = self.shop();
         if self.query.threads > 0 {
@@ -152,6 +153,7 @@ mod tests {
         );
         assert_eq!(ours.dead_letter_days, theirs.dead_letter_days);
         assert_eq!((ours.max_wait, ours.max_future), (theirs.max_wait, theirs.max_future));
+        assert_eq!(ours.ip_addresses, theirs.ip_addresses);
         assert_eq!((ours.hot, ours.erase), (theirs.hot, theirs.erase));
         // A server judges; an engine that is opened to be asked something does not.
         assert_eq!(ours.alerts, AlertsConfig { enabled: true, ..theirs.alerts });

@@ -134,6 +134,7 @@ impl Config {
         let i = &self.ingest;
         within("ingest.max_event_bytes", i.max_event_bytes, ByteSize::kib(1), ByteSize::mib(16))?;
         within("ingest.max_body_bytes", i.max_body_bytes, ByteSize::kib(1), ByteSize::gib(1))?;
+        within("ingest.max_keyless_body_bytes", i.max_keyless_body_bytes, ByteSize::kib(1), ByteSize::gib(1))?;
         within("ingest.max_decoded_bytes", i.max_decoded_bytes, ByteSize::kib(1), ByteSize::gib(2))?;
         within("ingest.max_ratio", i.max_ratio, 2, 100_000)?;
         within("ingest.max_wait", i.max_wait, Period::secs(0), Period::secs(60))?;

@@ -3,6 +3,7 @@
 //! A page in the operator's browser reaches loopback too. Without keys `Host` must name this server (else a foreign name
 //! was rebound to 127.0.0.1). `Origin`, which browsers add to what pages send, must be this server's own, or one of
 //! `http.cors_origins`; a request with a key in a header of its own is the exception, as no page can send one unasked.
+//! Segment's paths are another: shops' pages are other sites' by nature (see [`cors::may_send_events`]).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,7 +12,7 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::cors;
+use super::{cors, segment};
 use crate::app::AppState;
 use crate::auth::Identity;
 use crate::error::Problem;
@@ -38,7 +39,9 @@ pub fn check(state: &AppState, request: &Request, identity: &Identity) -> Result
         let by_name = has_keys || !state.config.http.cors_origins.0.iter().any(|o| o == "*");
         !is_session && by_name && cors::is_allowed(&state.config.http, origin)
     };
-    let is_welcome = identity.is_explicit || request.headers().get(ORIGIN).is_some_and(is_listed);
+    let from_any_page = segment::is_path(uri.path())
+        && request.headers().get(ORIGIN).is_some_and(|origin| cors::may_send_events(state, origin));
+    let is_welcome = identity.is_explicit || from_any_page || request.headers().get(ORIGIN).is_some_and(is_listed);
     if !is_welcome && is_foreign_page(request.method(), request.headers(), own.as_ref()) {
         let message = "a web page of another site may not talk to this server";
         return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", message).with_hint(
@@ -67,13 +70,7 @@ fn parse(value: &HeaderValue) -> Option<Authority> {
 fn is_this_server(authority: &Authority, listen: SocketAddr) -> bool {
     let host = authority.host();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback() || ip == listen.ip(),
-        Err(_) => {
-            let name = host.trim_end_matches('.').to_ascii_lowercase();
-            name == "localhost" || name.ends_with(".localhost")
-        }
-    }
+    cors::is_local(host) || bare.parse::<IpAddr>().is_ok_and(|ip| ip == listen.ip())
 }
 
 fn is_foreign_page(method: &Method, headers: &HeaderMap, own: Option<&Authority>) -> bool {

@@ -20,6 +20,7 @@ pub mod ops;
 pub mod page;
 pub mod params;
 pub mod request_id;
+pub mod segment;
 pub mod session;
 pub mod sql;
 
@@ -50,7 +51,7 @@ pub async fn frame(State(state): State<AppState>, mut request: Request, next: Ne
     let begun = Instant::now();
     let _in_flight = state.http.begin();
     let id = RequestId::of(request.headers());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (request.method().clone(), segment::without_key(request.uri().path()).into_owned());
     request.extensions_mut().insert(id.clone());
     let identity = state.auth.resolve(request.headers());
     let trusted = &state.config.http.trusted_proxies.0;

@@ -236,6 +236,14 @@ fn security(access: Access) -> Value {
     let scopes = match access {
         Access::Public | Access::Anyone => return json!([]),
         Access::AnyKey => vec![],
+        // Or in the body.
+        Access::WriteKey => {
+            return ["bearer", "basic", "apiKey"]
+                .map(|scheme| json!({ scheme: ["ingest"] }))
+                .into_iter()
+                .chain([json!({})])
+                .collect();
+        }
         Access::Needs(_) | Access::Scrape => access.scope().iter().map(|scope| scope.name()).collect(),
     };
     ["bearer", "basic", "apiKey", "cookie"].map(|scheme| json!({ scheme: scopes })).into_iter().collect()

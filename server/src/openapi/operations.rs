@@ -4,6 +4,7 @@
 /// A part of the API: name and what it is for.
 pub const GROUPS: &[(&str, &str)] = &[
     ("Events", "Sending events. A 2xx means: on disk, and in the next query."),
+    ("Segment", "Events from the SDKs of Segment and RudderStack."),
     ("SQL", "Read-only SQL over the table `events` and the views beside it."),
     ("Metrics", "Fixed metrics: each is a file of SQL with typed parameters."),
     ("Real time", "The last minutes, from live windows that equal SQL; with `at` any other instant, from SQL."),
@@ -129,6 +130,36 @@ const EVENTS: Operation = Operation {
         WRITE,
     ],
     ..NOTHING
+};
+
+const MESSAGE: &str = r#"{"type":"track","event":"Product Added","messageId":"m1","userId":"u1","anonymousId":"a1","properties":{"product_id":"p1","price":12.5,"quantity":1},"timestamp":"2026-01-31T12:00:00Z","writeKey":"tl_…"}"#;
+const BATCH: &str = r#"{"batch":[{"type":"track","event":"Product Added","messageId":"m1","userId":"u1","anonymousId":"a1","properties":{"product_id":"p1","price":12.5,"quantity":1},"timestamp":"2026-01-31T12:00:00Z"}],"sentAt":"2026-01-31T12:00:01Z","writeKey":"tl_…"}"#;
+const SEGMENT: Operation = Operation {
+    method: "POST",
+    group: "Segment",
+    summary: "Send one message",
+    description: "Of Segment's and RudderStack's SDKs: their `host` or data plane is this server. The key is the user name of Basic \
+                  authentication, or `writeKey` in the body; without keys on this server it is not looked at. Content-Type is \
+                  not looked at either, gzip is taken, and a batch may come to any of these paths. A message that cannot be \
+                  accepted is kept as a dead letter and costs its neighbours nothing.",
+    bodies: &[(JSON, "object", MESSAGE), ("text/plain", "text", "")],
+    body_required: true,
+    answers: &[(200, "Stored: durable, and in the next query", &[(JSON, "Success", "")])],
+    refusals: &[
+        BODY,
+        &[
+            (400, "empty_body, nothing_accepted"),
+            (413, "too_large, too_many_events, request_over_rate_limit"),
+            (503, "full, dead_letters_full"),
+        ],
+        WRITE,
+    ],
+    ..NOTHING
+};
+const SEGMENT_BATCH: Operation = Operation {
+    summary: "Send a batch of messages",
+    bodies: &[(JSON, "object", BATCH), ("text/plain", "text", "")],
+    ..SEGMENT
 };
 
 const SQL_PARAMS: &str =
@@ -526,6 +557,30 @@ pub const OPERATIONS: &[Operation] = &[
         answers: &[(200, "It", &[(JSON, "Letter", "")])],
         refusals: &[PATH, &[(404, "no_such_letter")]],
         ..LETTERS
+    },
+    Operation { path: "/v1/batch", ..SEGMENT_BATCH },
+    Operation { path: "/v1/b", ..SEGMENT_BATCH },
+    Operation { path: "/v1/import", ..SEGMENT_BATCH },
+    Operation { path: "/v1/track", ..SEGMENT },
+    Operation { path: "/v1/t", ..SEGMENT },
+    Operation { path: "/v1/page", ..SEGMENT },
+    Operation { path: "/v1/p", ..SEGMENT },
+    Operation { path: "/v1/screen", ..SEGMENT },
+    Operation { path: "/v1/s", ..SEGMENT },
+    Operation { path: "/v1/identify", ..SEGMENT },
+    Operation { path: "/v1/i", ..SEGMENT },
+    Operation { path: "/v1/group", ..SEGMENT },
+    Operation { path: "/v1/g", ..SEGMENT },
+    Operation { path: "/v1/alias", ..SEGMENT },
+    Operation { path: "/v1/a", ..SEGMENT },
+    Operation {
+        path: "/v1/projects/{key}/settings",
+        group: "Segment",
+        summary: "What Segment's browser SDK asks first",
+        description: "It names this server as the one to send to. `key` is the key the page sends its events with.",
+        answers: &[(200, "The settings", &[(JSON, "object", "")])],
+        refusals: &[PATH, &[(401, "key_unknown, key_revoked, key_expired, key_missing"), (403, "scope_missing")]],
+        ..NOTHING
     },
     Operation {
         path: "/health",

@@ -46,6 +46,7 @@ pub const SHAPES: &[(&str, &str, &str)] = &[
          errors_total: int 0.. -- How many there are
          seq?: SeqRange -- Where the stored events stand",
     ),
+    ("Success", "What Segment's SDKs expect.", "success: any -- Always true"),
     (
         "EventError",
         "Why an event was not accepted.",

@@ -29,6 +29,7 @@ mod rate_limit;
 mod realtime;
 mod redis;
 mod redis_faults;
+mod segment;
 mod session;
 mod startup;
 mod traffic;
