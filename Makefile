@@ -8,6 +8,7 @@ SHELL := /bin/bash
 CLIENTS := .venv
 NOTEBOOKS := notebooks/.venv
 API := .venv-api
+WIRE := tests/python/postgres/.venv
 SIDE_BY_SIDE := benches/.venv
 
 # `make bench EVENTS=200000 QUERY_EVENTS=200000` for a short run.
@@ -19,7 +20,7 @@ BENCH_FLAGS ?=
 API_EXAMPLES ?= 5
 API_SEED ?= 1
 
-.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients truth notebooks api bench clean
+.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients postgres truth notebooks api bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -87,10 +88,14 @@ unit: ## the Rust tests
 	  cargo test --workspace --all-targets --locked; \
 	fi
 
-clients: $(CLIENTS)/ready ## deltalake, polars and pyarrow read the table while the server writes
+clients: $(CLIENTS)/ready postgres ## deltalake, polars and pyarrow read the table while the server writes; clients of the Postgres wire
 	cargo build --workspace --locked
 	$(CLIENTS)/bin/python tests/python/open_table.py --tideline target/debug/tideline
 	$(CLIENTS)/bin/python tests/python/export_folder.py --tideline target/debug/tideline
+
+postgres: $(WIRE)/ready ## psql, psycopg, asyncpg, SQLAlchemy, pgJDBC and Grafana's queries over the Postgres wire
+	cargo build --workspace --locked
+	$(WIRE)/bin/python tests/python/postgres/run.py --tideline target/debug/tideline
 
 api: $(API)/ready ## requests made from /openapi.json: no 5xx, and no answer that it does not name
 	cargo build --workspace --locked
