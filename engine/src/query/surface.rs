@@ -7,14 +7,14 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::catalog::SchemaProvider;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ParamValues, Result as DfResult, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan};
+use datafusion::logical_expr::{Expr as LogicalExpr, ExprSchemable as _, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{
@@ -250,6 +250,15 @@ pub(super) fn parameter_fields(plan: &LogicalPlan, count: usize) -> Result<Vec<O
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|part| {
+                // `x = ANY($1)`: a list of what it is compared with.
+                if let LogicalExpr::ScalarFunction(call) = part
+                    && let ("array_has", [LogicalExpr::Placeholder(list), item]) = (call.name(), call.args.as_slice())
+                    && let (Ok(number), Some(input)) = (number(&list.id), node.inputs().first())
+                    && let Ok(kind) = item.get_type(input.schema())
+                {
+                    let kind = DataType::new_list(kind, true);
+                    casts.entry(number).or_insert_with(|| Arc::new(Field::new("list", kind, true)));
+                }
                 if let LogicalExpr::Cast(cast) = part
                     && let LogicalExpr::Placeholder(placeholder) = cast.expr.as_ref()
                     && let Ok(number) = number(&placeholder.id)

@@ -123,7 +123,7 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
         Some(listener) => {
             let address = listener.local_addr()?;
             wire_url = Some(format!("postgres://{address}/{}", postgres::catalogue::DATABASE));
-            let shared = postgres::Shared::new(state.clone(), stop.clone()).await?;
+            let shared = postgres::Shared::new(state.clone(), stop.clone())?;
             tracing::info!("listening on postgres://{address}/{}", postgres::catalogue::DATABASE);
             if tls.is_none() && !address.ip().is_loopback() {
                 tracing::warn!("keys reach {address} unencrypted: set tls.cert_file and tls.key_file");

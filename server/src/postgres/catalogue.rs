@@ -5,18 +5,23 @@
 //! the way, so they see texts that name something of the catalogue, and no others. What they make is held against the
 //! engine's guard like any text.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Fields};
+use datafusion::common::scalar::ScalarStructBuilder;
 use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 use datafusion::prelude::SessionContext;
-use datafusion::sql::sqlparser::ast::Statement;
-use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, Expr, Ident, Select, SelectItem, Statement, Value, VisitMut as _, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
@@ -32,7 +37,8 @@ use super::settings::{SERVER_VERSION, default_of};
 pub const DATABASE: &str = "tideline";
 
 /// Words besides those that begin with `pg_` by which a text is known to ask about the catalogue.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 23] = [
+    "_pg_expandarray",
     "col_description",
     "current_catalog",
     "current_database",
@@ -52,6 +58,8 @@ const WORDS: [&str; 20] = [
     "regtype",
     "session_user",
     "shobj_description",
+    "to_regclass",
+    "to_regtype",
     "version",
 ];
 
@@ -71,18 +79,107 @@ impl Reader for CatalogueReader {
     }
 
     fn read(&self, text: &str) -> Result<Vec<Statement>, ParserError> {
-        self.0.parse(text)
+        let mut statements = self.0.parse(text)?;
+        let has_types = text.to_ascii_lowercase().contains("information_schema");
+        for statement in &mut statements {
+            let _ = statement.visit(&mut Rewrite { has_types });
+        }
+        Ok(statements)
     }
 }
 
-/// The tables, the metrics and the catalogue, as this wire shows them.
+/// What datafusion-pg-catalog leaves: fields of a record, and the names of types in `information_schema`.
+struct Rewrite {
+    has_types: bool,
+}
+
+impl Rewrite {
+    fn is_type(&self, expr: &Expr) -> bool {
+        let is_named = |ident: &Ident| ident.value.eq_ignore_ascii_case(TYPE_COLUMN);
+        self.has_types
+            && match expr {
+                Expr::Identifier(ident) => is_named(ident),
+                Expr::CompoundIdentifier(idents) => idents.last().is_some_and(is_named),
+                _ => false,
+            }
+    }
+}
+
+impl VisitorMut for Rewrite {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            // The column keeps its name.
+            if let SelectItem::UnnamedExpr(expr) = item
+                && self.is_type(expr)
+            {
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(TYPE_COLUMN) };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.is_type(expr) {
+            let call = Parser::new(&PostgreSqlDialect {}).try_with_sql(&format!("{TYPE_NAME}({expr})"));
+            if let Ok(call) = call.and_then(|mut parser| parser.parse_expr()) {
+                *expr = call;
+            }
+            return ControlFlow::Continue(());
+        }
+        // `(record).field`
+        if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
+            for access in access_chain {
+                if let AccessExpr::Dot(field) = access
+                    && let Expr::Identifier(name) = &*field
+                {
+                    *field = Expr::Value(Value::SingleQuotedString(name.value.clone()).into());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The column of `information_schema.columns` that has a type's name, and the function that makes it one of Postgres'.
+const TYPE_COLUMN: &str = "data_type";
+const TYPE_NAME: &str = "pg_type_name";
+
+/// What Postgres calls a type that Arrow calls so.
+fn type_name(arrow: &str) -> &str {
+    match arrow {
+        "Boolean" => "boolean",
+        "Int8" | "Int16" | "UInt8" => "smallint",
+        "Int32" | "UInt16" => "integer",
+        "Int64" | "UInt32" => "bigint",
+        "Float32" => "real",
+        "Float64" => "double precision",
+        "Date32" | "Date64" => "date",
+        "Utf8" | "LargeUtf8" | "Utf8View" => "text",
+        _ if arrow.starts_with("Decimal") || arrow == "UInt64" => "numeric",
+        _ if arrow.starts_with("Timestamp") && arrow.contains('"') => "timestamp with time zone",
+        _ if arrow.starts_with("Timestamp") => "timestamp without time zone",
+        _ if arrow.starts_with("Interval") || arrow.starts_with("Duration") => "interval",
+        _ if arrow.starts_with("List(Struct") || arrow.starts_with("Struct") => "json",
+        _ if arrow.starts_with("List") => "ARRAY",
+        _ => arrow,
+    }
+}
+
+/// Whether a text may be about metrics, or about what there is: only then must they all be planned.
+pub fn may_see_metrics(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["metric", "pg_", "information_schema"].iter().any(|word| text.contains(word))
+}
+
+/// The tables, the metrics and the catalogue, as this wire shows them. Of metrics there are none yet.
 ///
 /// # Errors
 /// None that is expected.
-pub async fn surface(engine: &Engine) -> Result<(Arc<Surface>, Arc<MetricTables>)> {
-    let catalogue = engine.metrics().catalogue().await;
+pub fn surface(engine: &Engine) -> Result<(Arc<Surface>, Arc<MetricTables>)> {
     let queries = engine.queries();
-    let metrics = MetricTables::new(catalogue, Arc::clone(engine.clock()), queries.shop().clone());
+    let metrics = MetricTables::new(Arc::default(), Arc::clone(engine.clock()), queries.shop().clone());
     let function = Arc::clone(&metrics);
     let register = move |session: &SessionContext| -> DfResult<()> {
         setup_pg_catalog(session, DATABASE, EmptyContextProvider).map_err(|e| *e)?;
@@ -110,6 +207,8 @@ enum Says {
     Setting,
     /// Its second argument.
     Second,
+    /// A type's name.
+    TypeName,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -138,7 +237,7 @@ impl ScalarUDFImpl for Function {
     fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
         Ok(match &self.says {
             Says::This(value) => value.data_type(),
-            Says::Setting | Says::Second => DataType::Utf8,
+            Says::Setting | Says::Second | Says::TypeName => DataType::Utf8,
         })
     }
 
@@ -152,6 +251,11 @@ impl ScalarUDFImpl for Function {
         Ok(match &self.says {
             Says::This(value) => ColumnarValue::Scalar(value.clone()),
             Says::Second => ColumnarValue::Array(text(1)?),
+            Says::TypeName => {
+                let names = text(0)?;
+                let values = names.as_string::<i32>().iter().map(|name| name.map(type_name));
+                ColumnarValue::Array(Arc::new(values.collect::<StringArray>()))
+            }
             Says::Setting => {
                 let names = text(0)?;
                 let values = names.as_string::<i32>().iter().map(|name| name.and_then(default_of));
@@ -167,6 +271,10 @@ fn functions() -> Vec<ScalarUDF> {
     let nothing = ScalarValue::Utf8(None);
     let (yes, no) = (ScalarValue::Boolean(Some(true)), ScalarValue::Boolean(Some(false)));
     let zero = ScalarValue::Int64(Some(0));
+    let number = ScalarValue::Int64(None);
+    // What is made of an index's columns; there are no indexes.
+    let pair: Fields = ["x", "n"].map(|name| Field::new(name, DataType::Int32, true)).to_vec().into();
+    let pair = ScalarStructBuilder::new_null(pair);
     let same = [
         ("version", text(&format!("PostgreSQL {SERVER_VERSION}"))),
         ("pg_is_in_recovery", no.clone()),
@@ -200,16 +308,24 @@ fn functions() -> Vec<ScalarUDF> {
         ("pg_indexes_size", zero.clone()),
         ("pg_database_size", zero.clone()),
         ("txid_current", zero),
+        ("to_regclass", number.clone()),
+        ("to_regtype", number.clone()),
+        ("to_regproc", number.clone()),
+        ("to_regnamespace", number),
+        ("_pg_expandarray", pair),
         ("pg_size_pretty", text("0 bytes")),
     ];
     let same = same.into_iter().map(|(name, value)| Function::new(name, Says::This(value)));
-    let others = [Function::new("current_setting", Says::Setting), Function::new("set_config", Says::Second)];
+    let others = [
+        Function::new("current_setting", Says::Setting),
+        Function::new("set_config", Says::Second),
+        Function::new(TYPE_NAME, Says::TypeName),
+    ];
     same.chain(others).map(ScalarUDF::from).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
     use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
     use super::*;

@@ -70,8 +70,8 @@ impl Shared {
     ///
     /// # Errors
     /// None that is expected.
-    pub async fn new(state: AppState, stop: CancellationToken) -> Result<Arc<Self>> {
-        let (surface, metrics) = catalogue::surface(&state.engine).await?;
+    pub fn new(state: AppState, stop: CancellationToken) -> Result<Arc<Self>> {
+        let (surface, metrics) = catalogue::surface(&state.engine)?;
         let tls = state.tls.as_ref().map(|tls| tls.postgres()).transpose()?;
         let places = Arc::new(Semaphore::new(state.config.postgres.max_connections));
         let greeting = Arc::new(Semaphore::new(MAX_GREETING));

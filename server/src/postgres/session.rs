@@ -25,7 +25,7 @@ use super::portal::{Portal, Prepared, Running, show_field};
 use super::settings::Settings;
 use super::startup::{Greeted, Stream, refused};
 use super::utility::Utility;
-use super::{Shared, log_end, split, types, values};
+use super::{Shared, catalogue, log_end, split, types, values};
 use crate::auth::Caller;
 use crate::rate_limit::Account;
 
@@ -226,7 +226,7 @@ impl Session {
     }
 
     /// Before each statement: whether this client may still ask, and whether it asked too often.
-    async fn admit(&mut self) -> Result<(), Stopped> {
+    async fn admit(&mut self, text: &str) -> Result<(), Stopped> {
         if !self.shared.state.auth.is_current(&self.caller) {
             let failure = Failure::fatal("28000", "the key of this connection is no longer good");
             return Err(failure.with_hint("connect again with another").into());
@@ -234,7 +234,11 @@ impl Session {
         if let Err(problem) = self.shared.state.limits.request(&self.account).await {
             return Err(refused(&problem).ending(false).into());
         }
-        self.shared.metrics.replace(self.shared.state.engine.metrics().catalogue().await);
+        if catalogue::may_see_metrics(text) {
+            let engine = Arc::clone(&self.shared.state.engine);
+            let metrics = self.stoppable(async move { engine.metrics().catalogue().await }).await?;
+            self.shared.metrics.replace(metrics);
+        }
         Ok(())
     }
 
@@ -284,7 +288,7 @@ impl Session {
             return Err(Failure::error("54000", message).into());
         }
         for (at, statement) in statements {
-            self.admit().await?;
+            self.admit(statement).await?;
             if let Some(utility) = Utility::of(statement) {
                 self.within_failure(Some(&utility))?;
                 if let Some(name) = utility.shows() {
@@ -397,7 +401,7 @@ impl Session {
         let prepared = match found.as_slice() {
             [] => Prepared::Empty,
             [(at, statement)] => {
-                self.admit().await?;
+                self.admit(statement).await?;
                 match Utility::of(statement) {
                     Some(utility) => Prepared::Utility(utility),
                     None => {
@@ -513,7 +517,7 @@ impl Session {
                     let mut running = match portal.running.take() {
                         Some(running) => running,
                         None => {
-                            self.admit().await?;
+                            self.admit("").await?;
                             let output = self.start(Arc::clone(understood), &mut portal).await?;
                             Running::new(output, portal.formats.clone())
                         }

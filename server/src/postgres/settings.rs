@@ -116,6 +116,8 @@ impl Settings {
     /// When there is none of that name, or it does not take that value.
     pub fn set(&mut self, name: &str, value: &str) -> Result<Option<(&'static str, String)>, Failure> {
         let (name, default, rule) = known(name).ok_or_else(|| unknown(name))?;
+        // Some put quotes around what is no text of SQL, too.
+        let value = value.trim_matches('\'');
         let value = if value.eq_ignore_ascii_case("default") { default } else { value };
         let refused = |takes: &str| {
             let shown: String = value.chars().take(60).collect();
@@ -202,6 +204,7 @@ mod tests {
         let mut settings = Settings::default();
         assert_eq!(settings.set("extra_float_digits", "3").unwrap(), None);
         assert_eq!(settings.set("Client_Encoding", "UTF-8").unwrap(), Some(("client_encoding", "UTF8".to_owned())));
+        assert!(settings.set("client_encoding", "'utf-8'").is_ok());
         assert_eq!(settings.set("client_encoding", "LATIN1").unwrap_err().state, "22023");
         assert_eq!(settings.set("standard_conforming_strings", "off").unwrap_err().state, "22023");
         assert_eq!(settings.set("server_version", "1").unwrap_err().state, "55P02");

@@ -225,8 +225,8 @@ fn take_parameters(parameters: &[(String, String)], settings: &mut Settings) -> 
     let value = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let user = value("user").unwrap_or_default();
     let database = value("database").unwrap_or(user);
-    // Clients that are not told which one name the user's.
-    if database != DATABASE && database != user {
+    // Clients that are not told which one name the user's, or the one every server of Postgres has.
+    if ![DATABASE, "postgres", user].contains(&database) {
         let shown: String = database.chars().take(60).collect();
         return Err(Failure::fatal("3D000", format!("there is no database \"{shown}\""))
             .with_hint(format!("the database is called {DATABASE}")));

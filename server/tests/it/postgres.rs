@@ -33,7 +33,7 @@ impl Wire {
         let stop = CancellationToken::new();
         let (listener, shared) = app.runtime.block_on(async {
             let listener = listen::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
-            (listener, postgres::Shared::new(app.state.clone(), stop.clone()).await.unwrap())
+            (listener, postgres::Shared::new(app.state.clone(), stop.clone()).unwrap())
         });
         let address = listener.local_addr().unwrap();
         let served = Some(app.runtime.spawn(postgres::serve(listener, shared)));
@@ -188,6 +188,9 @@ fn a_query_is_answered_with_what_was_just_stored() {
     );
     assert_eq!(client.query("").unwrap(), Vec::<String>::new());
     assert_eq!(client.query("SELECT relname FROM pg_class WHERE relname = 'events'").unwrap(), ["events"]);
+    let types = "SELECT data_type FROM information_schema.columns WHERE table_name = 'events' AND column_name IN \
+                 ('event_ts', 'page', 'price') ORDER BY column_name";
+    assert_eq!(client.query(types).unwrap(), ["timestamp with time zone", "text", "numeric"]);
     // The catalogue is on this wire only.
     assert_eq!(wire.app.sql("SELECT relname FROM pg_catalog.pg_class").code(), "unknown_table");
     assert_eq!(wire.app.sql("SELECT * FROM metrics.sales_daily").code(), "unknown_table");
@@ -275,7 +278,10 @@ fn what_sql_refuses_is_refused_here() {
         if postgres::utility::Utility::of(&text).is_some() {
             continue;
         }
-        assert_ne!(client.state(&text), "00000", "{text}");
+        // Several statements in one simple query are the protocol's own.
+        if text != "SELECT 1; SELECT 2" {
+            assert_ne!(client.state(&text), "00000", "{text}");
+        }
         // And so they are when they are prepared.
         client.send(b'P', format!("\0{text}\0\0\0").as_bytes());
         client.send(b'S', b"");
@@ -332,7 +338,7 @@ fn cat(parts: &[&[u8]]) -> Vec<u8> {
 fn portals_give_so_many_rows_at_a_time() {
     let wire = Wire::start(&[]);
     let mut client = wire.client();
-    client.send(b'P', b"s\0SELECT value FROM generate_series(1, $1::bigint)\0\0\0");
+    client.send(b'P', b"s\0SELECT value FROM generate_series(1, 99) WHERE value <= $1 ORDER BY 1\0\0\0");
     client.send(b'B', &cat(&[b"p\0s\0", &[0, 1, 0, 1, 0, 1, 0, 0, 0, 8], &25_i64.to_be_bytes(), &[0, 0]]));
     let execute = |client: &mut Client, rows: i32| client.send(b'E', &cat(&[b"p\0", &rows.to_be_bytes()]));
     for rows in [10, 10, 10, 10] {

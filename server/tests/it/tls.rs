@@ -69,7 +69,7 @@ impl Encrypted {
             let addresses = (http.local_addr().unwrap(), wire.local_addr().unwrap());
             let acceptor = Some(tls.http().unwrap());
             tokio::spawn(listen::serve(http, acceptor, app.router.clone(), app.config.http.clone(), stop.clone()));
-            let shared = postgres::Shared::new(app.state.clone(), stop.clone()).await.unwrap();
+            let shared = postgres::Shared::new(app.state.clone(), stop.clone()).unwrap();
             tokio::spawn(postgres::serve(wire, shared));
             addresses
         });
