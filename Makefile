@@ -10,6 +10,7 @@ NOTEBOOKS := notebooks/.venv
 API := .venv-api
 MONITORING := .venv-monitoring
 SDKS := tests/clients/.venv
+WIRE := tests/python/postgres/.venv
 SIDE_BY_SIDE := benches/.venv
 
 # `make bench EVENTS=200000 QUERY_EVENTS=200000` for a short run.
@@ -21,7 +22,7 @@ BENCH_FLAGS ?=
 API_EXAMPLES ?= 5
 API_SEED ?= 1
 
-.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients sdks truth notebooks api monitoring bench clean
+.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients sdks postgres truth notebooks api monitoring bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -89,7 +90,7 @@ unit: ## the Rust tests
 	  cargo test --workspace --all-targets --locked; \
 	fi
 
-clients: $(CLIENTS)/ready sdks ## deltalake, polars and pyarrow read the table while the server writes; and `sdks`
+clients: $(CLIENTS)/ready sdks postgres ## deltalake, polars and pyarrow read the table while the server writes; `sdks` and `postgres`
 	cargo build --workspace --locked
 	$(CLIENTS)/bin/python tests/python/open_table.py --tideline target/debug/tideline
 	$(CLIENTS)/bin/python tests/python/export_folder.py --tideline target/debug/tideline
@@ -101,6 +102,10 @@ sdks: $(SDKS)/ready tests/clients/node_modules/.package-lock.json ## SDKs of Seg
 tests/clients/node_modules/.package-lock.json: tests/clients/package.json tests/clients/package-lock.json
 	cd tests/clients && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
+
+postgres: $(WIRE)/ready ## psql, psycopg, asyncpg, SQLAlchemy, pgJDBC and Grafana's queries over the Postgres wire
+	cargo build --workspace --locked
+	$(WIRE)/bin/python tests/python/postgres/run.py --tideline target/debug/tideline
 
 api: $(API)/ready ## requests made from /openapi.json: no 5xx, and no answer that it does not name
 	cargo build --workspace --locked

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks that the tools this project needs are there, and says what to do where one is missing. It installs redis-server,
-# prometheus and chromium, from Debian's packages and only as root: the tests start real ones. `make` itself makes the Python
+# prometheus, chromium, psql and pgJDBC, from Debian's packages and only as root: the tests start real ones. `make` itself makes the Python
 # environments it needs from pinned requirements, and installs the dashboard's packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -73,6 +73,25 @@ if ! command -v promtool > /dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-g
 fi
 if ! command -v promtool > /dev/null || ! command -v prometheus > /dev/null; then
   need "prometheus with promtool" "tests of monitoring" "apt-get install prometheus"
+fi
+
+if ! command -v psql > /dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
+  echo "installing psql, with which the Postgres wire is tested"
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    postgresql-client; } > /dev/null || true
+fi
+command -v psql > /dev/null || need "psql" "tests of the Postgres wire" "apt-get install postgresql-client"
+command -v openssl > /dev/null || need "openssl" "certificates for the tests of TLS" "apt-get install openssl"
+if command -v java > /dev/null; then
+  if [ ! -e /usr/share/java/postgresql.jar ] && [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
+    echo "installing pgJDBC, with which the Postgres wire is tested"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      libpostgresql-jdbc-java; } > /dev/null || true
+  fi
+  [ -e /usr/share/java/postgresql.jar ] || note "pgJDBC is not installed; its test is skipped, which is said (apt-get install \
+libpostgresql-jdbc-java)"
+else
+  note "java is not installed; the test of pgJDBC is skipped, which is said (apt-get install default-jre-headless)"
 fi
 
 if [ "$missing" -ne 0 ]; then

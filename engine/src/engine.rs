@@ -481,6 +481,11 @@ impl Engine {
         self.query.query_as(id, request).await
     }
 
+    /// What plans and runs queries, for those who ask through a surface of their own.
+    pub fn queries(&self) -> &Arc<QueryEngine> {
+        &self.query
+    }
+
     /// Partial aggregates that are kept to answer sooner, and their bytes.
     pub fn kept(&self) -> (usize, usize) {
         self.query.kept()

@@ -24,6 +24,7 @@ use crate::realtime::RealTime;
 use crate::realtime::live::Live;
 use crate::routes::Access::{AnyKey, Anyone, Needs, Public, Scrape, WriteKey};
 use crate::routes::{Route, Routes};
+use crate::tls::Tls;
 
 /// What handlers share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -50,6 +51,8 @@ pub struct AppState {
     pub data_dir: Arc<str>,
     /// Every route, where somebody has asked for it: what the API's description is made of.
     pub routes: Arc<OnceLock<Vec<Route>>>,
+    /// The certificate, where there is one.
+    pub tls: Option<Arc<Tls>>,
     draining: Arc<AtomicBool>,
 }
 
@@ -71,8 +74,16 @@ impl AppState {
             config,
             routes: Arc::default(),
             http: Arc::default(),
+            tls: None,
             draining: Arc::default(),
         }
+    }
+
+    /// Served over TLS, with this certificate.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// From now on `/health/ready` says no, so that whoever balances load stops sending; and live streams end, which

@@ -180,6 +180,18 @@ impl Auth {
         }
     }
 
+    /// Who shows this password, which is a key; nobody needs one while there are no keys.
+    ///
+    /// # Errors
+    /// Why it is nobody.
+    pub fn by_password(&self, password: Option<&str>) -> Result<Caller, Refusal> {
+        if !self.keys.are_required() {
+            return Ok(Caller::local());
+        }
+        let key = self.by_key(password.ok_or(Refusal::Missing)?.trim())?;
+        Ok(Caller::of(By::Key { id: key.id.clone() }, &key))
+    }
+
     fn by_key(&self, text: &str) -> Result<Arc<KeyRecord>, Refusal> {
         let key = self.keys.find(text).ok_or(Refusal::Unknown)?;
         match key.state(self.clock.now()) {

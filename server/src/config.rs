@@ -109,9 +109,13 @@ settings! {
         data_dir: PathBuf = PathBuf::from("tideline-data"),
         /// `redis://…` for what several servers share: live windows and rate limits. Without it each has its own.
         redis_url: Secret = Secret::default(),
+        /// Address and port of the Postgres wire, like 127.0.0.1:5432; empty is off.
+        postgres_listen: String = String::new(),
         /// For tests only: ends the process at a moment of the data path, like `log-synced:3`.
         crash_at: String = String::new(),
         ..http: Http,
+        ..tls: Tls,
+        ..postgres: Postgres,
         ..session: Session,
         ..rate_limit: RateLimit,
         ..ingest: Ingest,
@@ -164,13 +168,45 @@ settings! {
 }
 
 settings! {
+    /// TLS of both listeners.
+    "tls" Tls {
+        /// Certificate with its chain (PEM). With it nothing is served without TLS over HTTP.
+        cert_file: PathBuf = PathBuf::new(),
+        /// Its private key (PEM).
+        key_file: PathBuf = PathBuf::new(),
+        /// How often to look whether the files have changed; SIGHUP loads them at once.
+        reload_every: Period = Period::secs(10),
+    }
+}
+
+settings! {
+    /// The Postgres wire.
+    "postgres" Postgres {
+        /// Connections open at once; further ones are refused.
+        max_connections: usize = 100,
+        /// How long a client may take from connecting to being let in.
+        startup_timeout: Period = Period::secs(10),
+        /// How long a connection may be without a query.
+        idle_timeout: Period = Period::secs(3_600),
+        /// How long the rest of a message, or the reading of an answer, may stand still.
+        stall_timeout: Period = Period::secs(15),
+        /// Largest message of a client; parameters are in it.
+        max_message_bytes: ByteSize = ByteSize::mib(1),
+        /// Prepared statements of one connection.
+        max_statements: usize = 256,
+        /// Whether clients on this machine need TLS too, where there is a certificate; others always do.
+        require_tls: bool = false,
+    }
+}
+
+settings! {
     /// Sessions of the page, for which a browser exchanges a key.
     "session" Session {
         /// How long a session lasts.
         lifetime: Period = Period::secs(12 * 3_600),
         /// Sessions at once; a further one ends the oldest.
         max_sessions: usize = 10_000,
-        /// Whether browsers send the cookie over TLS only: for servers behind a TLS proxy.
+        /// Whether browsers send the cookie over TLS only: for servers behind a TLS proxy. With a certificate they always do.
         secure_cookie: bool = false,
     }
 }
@@ -474,17 +510,34 @@ impl Config {
 
     /// The address to listen on.
     pub fn listen_addr(&self) -> Result<SocketAddr, Wrong> {
-        let text = self.listen.trim();
-        let parsed = match text.rsplit_once(':') {
-            Some(("localhost", port)) => port.parse().map(|p| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), p)).ok(),
-            _ => text.parse().ok(),
-        };
-        parsed.ok_or_else(|| Wrong {
-            key: "listen",
-            message: format!("`{text}` is not an address with a port"),
-            hint: "write it like 127.0.0.1:8080, localhost:8080 or [::1]:8080".to_owned(),
-        })
+        address("listen", &self.listen)
     }
+
+    /// The address of the Postgres wire, where it is on.
+    pub fn postgres_addr(&self) -> Result<Option<SocketAddr>, Wrong> {
+        let is_on = !self.postgres_listen.trim().is_empty();
+        is_on.then(|| address("postgres_listen", &self.postgres_listen)).transpose()
+    }
+}
+
+impl Tls {
+    /// Whether there is a certificate.
+    pub fn is_on(&self) -> bool {
+        !self.cert_file.as_os_str().is_empty()
+    }
+}
+
+fn address(key: &'static str, text: &str) -> Result<SocketAddr, Wrong> {
+    let text = text.trim();
+    let parsed = match text.rsplit_once(':') {
+        Some(("localhost", port)) => port.parse().map(|p| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), p)).ok(),
+        _ => text.parse().ok(),
+    };
+    parsed.ok_or_else(|| Wrong {
+        key,
+        message: format!("`{text}` is not an address with a port"),
+        hint: "write it like 127.0.0.1:8080, localhost:8080 or [::1]:8080".to_owned(),
+    })
 }
 
 #[cfg(test)]

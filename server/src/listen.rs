@@ -22,9 +22,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tideline_engine::error::{Error, Result};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -49,6 +51,14 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// `address_not_local` for an address others can reach while there is no key; `address_in_use`.
 pub fn bind(address: SocketAddr, has_keys: bool) -> Result<TcpListener> {
+    bind_for(address, has_keys, "--listen")
+}
+
+/// [`bind`], for the listener that `flag` sets.
+///
+/// # Errors
+/// Those of [`bind`].
+pub fn bind_for(address: SocketAddr, has_keys: bool, flag: &str) -> Result<TcpListener> {
     may_listen(address, has_keys)?;
     let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
     // A restart must not wait for the old connections to fade.
@@ -56,12 +66,14 @@ pub fn bind(address: SocketAddr, has_keys: bool) -> Result<TcpListener> {
     let bound = socket.bind(address).and_then(|()| socket.listen(BACKLOG));
     bound.map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => {
-            Error::busy("address_in_use", format!("another program listens on {address} already"))
-                .with_hint("stop it, or choose another port with --listen, for example --listen 127.0.0.1:8081")
+            Error::busy("address_in_use", format!("another program listens on {address} already")).with_hint(format!(
+                "stop it, or choose another port with {flag}, for example {flag} 127.0.0.1:{}",
+                address.port().checked_add(1).unwrap_or(8081)
+            ))
         }
         std::io::ErrorKind::PermissionDenied => {
             Error::invalid("address_not_allowed", format!("this user may not listen on {address}"))
-                .with_hint("choose a port above 1023 with --listen")
+                .with_hint(format!("choose a port above 1023 with {flag}"))
         }
         _ => Error::from(e).context(format!("cannot listen on {address}")),
     })
@@ -118,7 +130,15 @@ impl Drop for Taken {
 
 /// Serves connections until `stop`, then lets running requests finish for [`Http::drain_timeout`]. Returns how many
 /// connections had to be cut.
-pub async fn serve(listener: TcpListener, router: Router, settings: Http, stop: CancellationToken) -> usize {
+///
+/// With `tls` each connection begins with its handshake, and there is no way around it.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    settings: Http,
+    stop: CancellationToken,
+) -> usize {
     let mut connections = JoinSet::new();
     let places = Arc::new(Semaphore::new(settings.max_connections));
     let settings = Arc::new(settings);
@@ -139,10 +159,25 @@ pub async fn serve(listener: TcpListener, router: Router, settings: Http, stop: 
                 continue;
             }
         };
-        let (router, settings) = (router.clone(), Arc::clone(&settings));
+        let (router, settings, tls) = (router.clone(), Arc::clone(&settings), tls.clone());
         let stop = stop.clone();
         let place = Place { _taken: Arc::new(Taken::new(place)) };
-        connections.spawn(async move { connection(stream, Peer(peer), router, &settings, stop, place).await });
+        connections.spawn(async move {
+            // Small answers leave at once. A socket that refuses the option works all the same.
+            let _ = stream.set_nodelay(true);
+            let Some(tls) = tls else {
+                return connection(stream, Peer(peer), router, &settings, stop, place).await;
+            };
+            let shaken = tokio::select! {
+                () = stop.cancelled() => return,
+                shaken = tokio::time::timeout(settings.header_timeout.0, tls.accept(stream)) => shaken,
+            };
+            match shaken {
+                Ok(Ok(stream)) => connection(stream, Peer(peer), router, &settings, stop, place).await,
+                Ok(Err(e)) => tracing::debug!(error = %e, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            }
+        });
     }
     drop(listener);
     let drained = async {
@@ -193,16 +228,14 @@ enum Silence {
     Idle,
 }
 
-async fn connection(
-    stream: TcpStream,
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     peer: Peer,
     router: Router,
     settings: &Http,
     stop: CancellationToken,
     place: Place,
 ) {
-    // Small answers leave at once. A socket that refuses the option works all the same.
-    let _ = stream.set_nodelay(true);
     let activity = Arc::new(Activity::default());
     let service = {
         let activity = Arc::clone(&activity);

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,16 +15,20 @@ from pathlib import Path
 class Server:
     """`tideline serve` on a folder of its own and a free loopback port; `with` stops it, and shows its log on failure.
 
-    `settings` are given as `--set` takes them: `"flush.age=200ms"`. With a `port` it is that one; a `key` goes with requests.
+    `settings` are given as `--set` takes them: `"flush.age=200ms"`. With a `port` it is that one; with `authority`, the path
+    of a certificate, it is spoken to through TLS; a `key` goes with requests.
     """
 
-    def __init__(self, binary: Path, folder: Path, *settings: str, port: int = 0, key: str = ""):
+    def __init__(self, binary: Path, folder: Path, *settings: str, port: int = 0, authority: Path | None = None,
+                 key: str | None = None):
         self.key = key
+        self.context = ssl.create_default_context(cafile=authority) if authority else None
+        self.headers = {"authorization": f"Bearer {key}"} if key else {}
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if authority else 'http'}://127.0.0.1:{self.port}"
         command = [binary, "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", folder]
         for setting in settings:
             command += ["--set", setting]
@@ -46,9 +51,11 @@ class Server:
 
     def fetch(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
         """The bytes of an answer; an error where it is none of success."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
-        headers = {"content-type": kind} | ({"authorization": f"Bearer {self.key}"} if self.key else {})
-        connection.request(method, path, body, headers)
+        if self.context:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=300, context=self.context)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+        connection.request(method, path, body, {"content-type": kind} | self.headers)
         response = connection.getresponse()
         answer = response.read()
         connection.close()

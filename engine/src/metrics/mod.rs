@@ -14,6 +14,7 @@ mod embedded;
 mod header;
 mod params;
 mod rule;
+mod tables;
 
 use std::hash::Hasher;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub use catalogue::{Catalogue, Column, Description, File, Metric, Origin, PERIOD
 pub use header::{Chart, Header, RESERVED};
 pub use params::{Kind, Moment, Param, Resolved, Value, resolve};
 pub use rule::{Condition, Part, Rule};
+pub use tables::{MetricFunction, MetricTables, SCHEMA as METRICS_SCHEMA, table_name};
 
 use crate::alert_log::{AlertLimits, AlertLog};
 use crate::clock::{Clock, Micros};

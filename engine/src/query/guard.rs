@@ -5,9 +5,10 @@
 //! one statement that reads, over tables that exist. Common table expressions are inlined by the planner, so ten lines
 //! can stand for billions of scans: the sum is computed here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 
+use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, ObjectName, Query, Select, SetExpr, Statement, Visit, Visitor,
@@ -17,6 +18,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::{TidelineDialect, is_has_key};
 use super::errors;
+use super::surface::Surface;
 use crate::error::{Error, Kind, Position, Result};
 
 /// The most nesting the parser accepts.
@@ -40,8 +42,35 @@ pub(super) struct TextLimits {
     pub(super) max_operators: usize,
 }
 
-/// Parses `sql` when it is small enough, or says what is wrong with it. `tables` are the names that can be read.
-pub(super) fn check(sql: &str, limits: TextLimits, tables: &[String]) -> Result<DfStatement> {
+/// What can be read, by name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Readable<'a> {
+    /// The tables and views of everyone.
+    pub(super) tables: &'a [String],
+    /// What is there besides, for whoever asks through it.
+    pub(super) surface: Option<&'a Surface>,
+}
+
+impl Readable<'_> {
+    /// Whether one may read a table, or a function in a table's place, of this schema or of none.
+    fn has(&self, schema: Option<&str>, table: &str) -> bool {
+        let is_table = self.tables.iter().any(|known| known == table);
+        match schema {
+            None => {
+                is_table
+                    || TABLE_FUNCTIONS.contains(&table)
+                    || self.surface.is_some_and(|surface| surface.has_function(table))
+            }
+            Some(schema) => {
+                (schema == super::session::SCHEMA && is_table)
+                    || self.surface.is_some_and(|surface| surface.has(schema, table))
+            }
+        }
+    }
+}
+
+/// Parses `sql` when it is small enough, or says what is wrong with it. `readable` are the names that can be read.
+pub(super) fn check(sql: &str, limits: TextLimits, readable: Readable<'_>) -> Result<DfStatement> {
     if sql.len() > limits.max_bytes {
         return Err(Error::new(
             Kind::TooLarge,
@@ -50,15 +79,9 @@ pub(super) fn check(sql: &str, limits: TextLimits, tables: &[String]) -> Result<
         )
         .with_hint("bind long lists as parameters of fewer values, or split the query"));
     }
-    let dialect = TidelineDialect;
-    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(errors::from_tokenizer)?;
+    let tokens = Tokenizer::new(&TidelineDialect, sql).tokenize_with_location().map_err(errors::from_tokenizer)?;
     count(&tokens, limits.max_operators)?;
-    let mut statements = DFParserBuilder::new(sql)
-        .with_dialect(&dialect)
-        .with_recursion_limit(PARSER_RECURSION)
-        .build()
-        .and_then(|mut parser| parser.parse_statements())
-        .map_err(|e| at_end(refuse_or(e, &tokens), &tokens))?;
+    let mut statements = parse(sql, &tokens, readable.surface).map_err(|e| at_end(refuse_or(e, &tokens), &tokens))?;
     let Some(statement) = statements.pop_front() else {
         return Err(Error::invalid("syntax_error", "the query is empty").with_hint("send one SELECT statement"));
     };
@@ -67,8 +90,25 @@ pub(super) fn check(sql: &str, limits: TextLimits, tables: &[String]) -> Result<
             read_only("several statements in one request are refused").with_hint("send one statement a request")
         );
     }
-    allow(&statement, tables)?;
+    allow(&statement, readable)?;
     Ok(statement)
+}
+
+/// Into statements, by the reader that is there for such a text. What a reader makes of it is held against the same
+/// allow-list as everything else.
+fn parse(sql: &str, tokens: &[TokenWithSpan], surface: Option<&Surface>) -> DfResult<VecDeque<DfStatement>> {
+    if let Some(surface) = surface {
+        let bare: Vec<Token> = tokens.iter().map(|token| token.token.clone()).collect();
+        if surface.reader.claims(&bare) {
+            let read = surface.reader.read(sql).map_err(|e| DataFusionError::SQL(Box::new(e), None))?;
+            return Ok(read.into_iter().map(|statement| DfStatement::Statement(Box::new(statement))).collect());
+        }
+    }
+    DFParserBuilder::new(sql)
+        .with_dialect(&TidelineDialect)
+        .with_recursion_limit(PARSER_RECURSION)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
 }
 
 /// Where a text that ends too early ends.
@@ -81,7 +121,7 @@ fn at_end(mut error: Error, tokens: &[TokenWithSpan]) -> Error {
 }
 
 /// A statement that does not parse is still a write when it starts like one: that is the more useful answer.
-fn refuse_or(error: datafusion::error::DataFusionError, tokens: &[TokenWithSpan]) -> Error {
+fn refuse_or(error: DataFusionError, tokens: &[TokenWithSpan]) -> Error {
     let first = tokens.iter().find_map(|t| match &t.token {
         Token::Word(word) => Some(word.value.to_uppercase()),
         _ => None,
@@ -237,22 +277,22 @@ fn is_operator(token: &Token) -> bool {
 }
 
 /// The allow-list over the parsed statement.
-fn allow(statement: &DfStatement, tables: &[String]) -> Result<()> {
+fn allow(statement: &DfStatement, readable: Readable<'_>) -> Result<()> {
     match statement {
         DfStatement::Explain(explain) => match explain.statement.as_ref() {
             DfStatement::Statement(inner) => match inner.as_ref() {
-                Statement::Query(query) => allow_query(query, tables),
+                Statement::Query(query) => allow_query(query, readable),
                 _ => Err(read_only("only a SELECT can be explained")),
             },
             _ => Err(read_only("only a SELECT can be explained")),
         },
         DfStatement::Statement(statement) => match statement.as_ref() {
-            Statement::Query(query) => allow_query(query, tables),
+            Statement::Query(query) => allow_query(query, readable),
             Statement::Explain { statement, .. } => match statement.as_ref() {
-                Statement::Query(query) => allow_query(query, tables),
+                Statement::Query(query) => allow_query(query, readable),
                 _ => Err(read_only("only a SELECT can be explained")),
             },
-            Statement::ExplainTable { table_name, .. } => allow_name(table_name, tables, &HashMap::new()),
+            Statement::ExplainTable { table_name, .. } => allow_name(table_name, readable, &HashMap::new()),
             Statement::ShowTables { .. } | Statement::ShowColumns { .. } | Statement::ShowFunctions { .. } => Ok(()),
             Statement::ShowVariable { .. } | Statement::ShowVariables { .. } => {
                 Err(read_only("settings are not shown").with_hint("use SHOW TABLES or SHOW COLUMNS FROM events"))
@@ -270,8 +310,8 @@ fn first_word(statement: &Statement) -> String {
     statement.to_string().split_whitespace().next().unwrap_or("the statement").to_uppercase()
 }
 
-fn allow_query(query: &Query, tables: &[String]) -> Result<()> {
-    let mut allow = Allow { tables, names: HashMap::new(), ctes: HashMap::new(), stack: vec![0], error: None };
+fn allow_query(query: &Query, readable: Readable<'_>) -> Result<()> {
+    let mut allow = Allow { readable, names: HashMap::new(), ctes: HashMap::new(), stack: vec![0], error: None };
     let _ = query.visit(&mut allow);
     match allow.error {
         Some(error) => Err(error),
@@ -281,7 +321,7 @@ fn allow_query(query: &Query, tables: &[String]) -> Result<()> {
 
 /// Walks a query once: refuses what writes, names no table, or stands for too much.
 struct Allow<'a> {
-    tables: &'a [String],
+    readable: Readable<'a>,
     /// Weight of each common table expression seen, by lower-case name.
     names: HashMap<String, u64>,
     /// Which query nodes are the body of which common table expression.
@@ -368,7 +408,7 @@ impl Visitor for Allow<'_> {
     }
 
     fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
-        if let Err(error) = allow_name(name, self.tables, &self.names) {
+        if let Err(error) = allow_name(name, self.readable, &self.names) {
             return self.stop(error);
         }
         let weight = parts(name).last().and_then(|n| self.names.get(n)).copied().unwrap_or(1);
@@ -414,18 +454,16 @@ fn parts(name: &ObjectName) -> Vec<String> {
         .collect()
 }
 
-fn allow_name(name: &ObjectName, tables: &[String], ctes: &HashMap<String, u64>) -> Result<()> {
+fn allow_name(name: &ObjectName, readable: Readable<'_>, ctes: &HashMap<String, u64>) -> Result<()> {
     let parts = parts(name);
     let Some((table, schema)) = parts.split_last() else {
         return Ok(());
     };
     let known = match schema {
-        [] => ctes.contains_key(table) || tables.contains(table) || TABLE_FUNCTIONS.contains(&table.as_str()),
+        [] => ctes.contains_key(table) || readable.has(None, table),
         [.., schema] if schema == "information_schema" => INFORMATION_SCHEMA.contains(&table.as_str()),
-        [schema] => schema == super::session::SCHEMA && tables.contains(table),
-        [catalog, schema] => {
-            catalog == super::session::CATALOG && schema == super::session::SCHEMA && tables.contains(table)
-        }
+        [schema] => readable.has(Some(schema), table),
+        [catalog, schema] => catalog == super::session::CATALOG && readable.has(Some(schema), table),
         _ => false,
     };
     if known {
@@ -433,6 +471,7 @@ fn allow_name(name: &ObjectName, tables: &[String], ctes: &HashMap<String, u64>)
     }
     let span = name.0.first().and_then(|part| part.as_ident()).map(|ident| ident.span.start);
     let at = span.filter(|s| s.line > 0).map(|s| Position { line: s.line, column: s.column });
-    let known: HashSet<&str> = tables.iter().map(String::as_str).chain(ctes.keys().map(String::as_str)).collect();
+    let known: HashSet<&str> =
+        readable.tables.iter().map(String::as_str).chain(ctes.keys().map(String::as_str)).collect();
     Err(errors::unknown_table(&name.to_string(), at, known))
 }

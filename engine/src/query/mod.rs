@@ -36,6 +36,7 @@ mod shop;
 mod shortcut;
 mod stats;
 mod stop;
+mod surface;
 mod views;
 pub mod encode;
 
@@ -44,6 +45,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::execution::SessionState;
 use object_store::ObjectStore;
@@ -58,6 +60,7 @@ pub use prepare::{BindType, Prepared};
 pub use run::{Freshness, QueryOutput, QueryStream};
 pub use shop::{Shop, time_zone};
 pub use stats::QueryStats;
+pub use surface::{Additions, Reader, Surface, Understood};
 
 use crate::alert_log::AlertLog;
 use crate::clock::Clock;
@@ -68,6 +71,9 @@ use guard::TextLimits;
 use limits::Admission;
 use partials::Partials;
 use runtime::QueryRuntime;
+
+/// The table function that runs a metric, where a surface has it: its parameters may be bound.
+pub const METRIC_FUNCTION: &str = "metric";
 
 /// Where a query gets the table's state from: called once a query.
 pub type StateSource = Arc<dyn Fn() -> Result<Arc<TableState>> + Send + Sync>;
@@ -269,6 +275,85 @@ impl QueryEngine {
         self.start(new_id(), work, Arc::new(move || Ok(Arc::clone(&state))), timeout).await
     }
 
+    /// Another way to look at the same tables.
+    ///
+    /// # Errors
+    /// When what is added cannot be registered.
+    pub fn surface(&self, additions: Additions) -> Result<Arc<Surface>> {
+        Surface::new(&self.template, additions).map(Arc::new).map_err(errors::from_datafusion)
+    }
+
+    /// [`Self::query`], asked through a surface.
+    ///
+    /// # Errors
+    /// Those of [`Self::query`].
+    pub async fn query_through(&self, surface: &Arc<Surface>, request: QueryRequest) -> Result<QueryOutput> {
+        let timeout = request.timeout;
+        self.through(surface, run::Work::Text(request), timeout).await
+    }
+
+    /// Runs what was understood, with a value for each parameter.
+    ///
+    /// # Errors
+    /// Those of [`Self::query`].
+    pub async fn run_through(
+        &self,
+        surface: &Arc<Surface>,
+        statement: &Arc<Understood>,
+        values: Vec<ScalarValue>,
+        timeout: Option<Duration>,
+    ) -> Result<QueryOutput> {
+        let work = run::Work::Understood { statement: Arc::clone(statement), values };
+        self.through(surface, work, timeout).await
+    }
+
+    async fn through(&self, surface: &Arc<Surface>, work: run::Work, timeout: Option<Duration>) -> Result<QueryOutput> {
+        let (id, cancel) = (new_id(), CancellationToken::new());
+        let slot = self.admission.enter(&id, &cancel).await?;
+        let mut job = self.job(id, cancel, work, Arc::clone(&self.source));
+        job.template = Arc::clone(&surface.template);
+        job.surface = Some(Arc::clone(surface));
+        run::start(job, slot, &self.handle()?, self.within(timeout)).await
+    }
+
+    /// Plans a text, asked through a surface, without running it. It takes a place as a query does.
+    ///
+    /// # Errors
+    /// Those of [`Self::query`] before the first row.
+    pub async fn understand(
+        &self,
+        surface: &Arc<Surface>,
+        sql: &str,
+        declared: Vec<Option<DataType>>,
+        timeout: Option<Duration>,
+    ) -> Result<Understood> {
+        let (id, cancel) = (new_id(), CancellationToken::new());
+        let slot = self.admission.enter(&id, &cancel).await?;
+        let mut job = self.job(id, cancel, run::Work::Text(QueryRequest::new(sql)), Arc::clone(&self.source));
+        job.template = Arc::clone(&surface.template);
+        job.surface = Some(Arc::clone(surface));
+        run::understand(job, declared, slot, &self.handle()?, self.within(timeout)).await
+    }
+
+    fn within(&self, timeout: Option<Duration>) -> Duration {
+        timeout.map_or(self.config.timeout, |t| t.min(self.config.timeout))
+    }
+
+    fn job(&self, id: String, cancel: CancellationToken, work: run::Work, source: StateSource) -> run::Job {
+        run::Job {
+            id,
+            work,
+            template: Arc::clone(&self.template),
+            surface: None,
+            book: Arc::clone(&self.book),
+            source,
+            now: self.clock.now(),
+            limits: TextLimits { max_bytes: self.config.max_text_bytes, max_operators: self.config.max_operators },
+            cancel,
+            measures: Arc::clone(&self.measures),
+        }
+    }
+
     fn handle(&self) -> Result<tokio::runtime::Handle> {
         let handle = self.runtime.lock().handle().cloned();
         handle.ok_or_else(|| Error::new(Kind::Busy, "shutting_down", "the server is stopping"))
@@ -306,19 +391,8 @@ impl QueryEngine {
         timeout: Option<Duration>,
     ) -> Result<QueryOutput> {
         let handle = self.handle()?;
-        let timeout = timeout.map_or(self.config.timeout, |t| t.min(self.config.timeout));
-        let job = run::Job {
-            id,
-            work,
-            template: Arc::clone(&self.template),
-            book: Arc::clone(&self.book),
-            source,
-            now: self.clock.now(),
-            limits: TextLimits { max_bytes: self.config.max_text_bytes, max_operators: self.config.max_operators },
-            cancel,
-            measures: Arc::clone(&self.measures),
-        };
-        run::start(job, slot, &handle, timeout).await
+        let job = self.job(id, cancel, work, source);
+        run::start(job, slot, &handle, self.within(timeout)).await
     }
 
     /// The shop whose days and currency these are.

@@ -8,8 +8,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::datasource::ViewTable;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan};
 use datafusion::sql::parser::Statement as DfStatement;
@@ -20,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{
 use futures::executor::block_on;
 
 use super::events::TableState;
-use super::guard::{self, TextLimits};
+use super::guard::{self, Readable, TextLimits};
 use super::{errors, run, views};
 use crate::clock::Micros;
 use crate::error::{Error, Position, Result};
@@ -84,6 +86,15 @@ impl Prepared {
         &self.schema
     }
 
+    /// As a table, with these values for its parameters.
+    ///
+    /// # Errors
+    /// When a value is not of its parameter's type.
+    pub fn table(&self, values: &[(String, ScalarValue)]) -> Result<Arc<dyn TableProvider>> {
+        let plan = bound(&self.plan, values)?;
+        Ok(Arc::new(ViewTable::new(plan, None)))
+    }
+
     /// Whether it reads the clock, so that its answer changes while the table does not.
     pub fn changes_by_itself(&self) -> bool {
         self.changes_by_itself
@@ -100,7 +111,8 @@ pub(super) fn prepare(
 ) -> Result<Prepared> {
     let state = Arc::new(TableState::default());
     let mut session = run::session_at(template, &state, now);
-    let mut statement = guard::check(text, LIMITS, &run::tables(&session)?)?;
+    let tables = run::tables(&session)?;
+    let mut statement = guard::check(text, LIMITS, Readable { tables: &tables, surface: None })?;
     let types = params.iter().map(|(name, bind, _)| (name.as_str(), *bind)).collect();
     give_types(&mut statement, &types)?;
     let plan = block_on(session.statement_to_plan(statement)).map_err(errors::from_datafusion)?;
@@ -121,11 +133,14 @@ pub(super) fn optimized(
     plan: &LogicalPlan,
     values: &[(String, ScalarValue)],
 ) -> Result<LogicalPlan> {
+    session.optimizer().optimize(bound(plan, values)?, session, |_, _| {}).map_err(errors::from_datafusion)
+}
+
+fn bound(plan: &LogicalPlan, values: &[(String, ScalarValue)]) -> Result<LogicalPlan> {
     let values: HashMap<_, _> = values.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let bound =
         if values.is_empty() { Ok(plan.clone()) } else { plan.clone().with_param_values(ParamValues::Map(values)) };
-    let bound = bound.map_err(errors::from_datafusion)?;
-    session.optimizer().optimize(bound, session, |_, _| {}).map_err(errors::from_datafusion)
+    bound.map_err(errors::from_datafusion)
 }
 
 /// Makes `$day` into `CAST($day AS DATE)`: the planner then knows the type before there is a value.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ScalarValue, TableReference};
@@ -24,10 +24,11 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::book::{Book, Reader};
 use super::events::{Pinned, TABLE, TableState};
-use super::guard::{self, TextLimits};
+use super::guard::{self, Readable, TextLimits};
 use super::limits::Slot;
 use super::measures::{Class, Outcome, QueryMeasures};
 use super::stats::QueryStats;
+use super::surface::{self, Placeholders, Surface, Understood};
 use super::{QueryRequest, StateSource, errors, params, prepare, prune, session, stop, views};
 use crate::clock::Micros;
 use crate::error::{Error, Kind, Result};
@@ -67,6 +68,13 @@ pub(super) enum Work {
     Text(QueryRequest),
     /// A text of the engine's own.
     Own(QueryRequest),
+    /// A statement that was understood before, now with its values.
+    Understood {
+        /// It, past the guard.
+        statement: Arc<Understood>,
+        /// A value for each of its parameters.
+        values: Vec<ScalarValue>,
+    },
     /// A plan of ours that only needs its values.
     Prepared {
         /// It, analysed.
@@ -89,7 +97,7 @@ impl Work {
     fn limit(&self) -> Option<usize> {
         match self {
             Self::Text(request) | Self::Own(request) => request.limit,
-            Self::Prepared { .. } => None,
+            Self::Understood { .. } | Self::Prepared { .. } => None,
         }
     }
 }
@@ -99,6 +107,8 @@ pub(super) struct Job {
     pub(super) id: String,
     pub(super) work: Work,
     pub(super) template: Arc<SessionState>,
+    /// What the query is asked through, where it is not everyone's.
+    pub(super) surface: Option<Arc<Surface>>,
     pub(super) book: Arc<Book>,
     pub(super) source: StateSource,
     pub(super) now: Micros,
@@ -312,10 +322,19 @@ async fn plan(job: &Job, state: Arc<TableState>) -> Result<(SessionState, Arc<dy
     let mut session = session_at(&job.template, &state, job.now);
     let logical = match &job.work {
         Work::Text(request) | Work::Own(request) => {
-            let statement = guard::check(&request.sql, job.limits, &tables(&session)?)?;
+            let tables = tables(&session)?;
+            let readable = Readable { tables: &tables, surface: job.surface.as_deref() };
+            let statement = guard::check(&request.sql, job.limits, readable)?;
             let logical = session.statement_to_plan(statement).await.map_err(errors::from_datafusion)?;
             let logical = params::bind(logical, &request.params)?;
             let logical = limited(logical, request.limit)?;
+            let logical = with_kept(logical, job, &state, &mut session).await?;
+            session.optimize(&logical).map_err(errors::from_datafusion)?
+        }
+        Work::Understood { statement, values } => {
+            let statement = statement.with_early(values)?;
+            let logical = session.statement_to_plan(statement).await.map_err(errors::from_datafusion)?;
+            let logical = logical.with_param_values(surface::numbered(values)).map_err(errors::from_datafusion)?;
             let logical = with_kept(logical, job, &state, &mut session).await?;
             session.optimize(&logical).map_err(errors::from_datafusion)?
         }
@@ -327,6 +346,67 @@ async fn plan(job: &Job, state: Arc<TableState>) -> Result<(SessionState, Arc<dy
     let physical = physical(&mut session, &logical, &state).await?;
     let physical = stop::joins(physical, &job.cancel).map_err(errors::from_datafusion)?;
     Ok((session, physical))
+}
+
+/// Plans a text on the query threads without running it: which parameters it has, and what it would answer with.
+/// `declared` are the types a client says its parameters have.
+pub(super) async fn understand(
+    job: Job,
+    declared: Vec<Option<DataType>>,
+    slot: Slot,
+    threads: &Handle,
+    timeout: Duration,
+) -> Result<Understood> {
+    let cancel = job.cancel.clone();
+    let (done, understood) = oneshot::channel();
+    let token = cancel.clone();
+    let task = threads.spawn(async move {
+        let work = AssertUnwindSafe(understood_of(&job, &declared)).catch_unwind();
+        let result = match token.run_until_cancelled(work).await {
+            None => Err(cancelled()),
+            Some(Ok(result)) => result,
+            Some(Err(_panic)) => {
+                tracing::error!("planning a query panicked; only that query failed");
+                Err(failed())
+            }
+        };
+        // Whoever asked may have left.
+        drop(done.send(result));
+        drop(slot);
+    });
+    let _stop = StopOnDrop { task: task.abort_handle(), cancel: cancel.clone() };
+    tokio::select! {
+        biased;
+        understood = understood => understood.map_err(|_| failed())?,
+        () = cancel.cancelled() => Err(cancelled()),
+        () = tokio::time::sleep(timeout) => Err(timed_out(timeout)),
+    }
+}
+
+async fn understood_of(job: &Job, declared: &[Option<DataType>]) -> Result<Understood> {
+    let Work::Text(request) = &job.work else { return Err(failed()) };
+    let state = (job.source)()?;
+    let session = session_at(&job.template, &state, job.now);
+    let tables = tables(&session)?;
+    let readable = Readable { tables: &tables, surface: job.surface.as_deref() };
+    let mut statement = guard::check(&request.sql, job.limits, readable)?;
+    let placeholders = Placeholders::of(&mut statement)?;
+    let plan = session.statement_to_plan(statement.clone()).await.map_err(errors::from_datafusion)?;
+    let params = surface::parameter_fields(&plan, placeholders.count)?;
+    // With nulls of the types the values will have, so that the columns are those of the answer.
+    let nulls: Vec<ScalarValue> = params
+        .iter()
+        .enumerate()
+        .map(|(at, field)| {
+            let declared = declared.get(at).and_then(Option::as_ref);
+            surface::null_of(declared.or(field.as_ref().map(|field| field.data_type())))
+        })
+        .collect();
+    let plan = plan.with_param_values(surface::numbered(&nulls)).map_err(errors::from_datafusion)?;
+    let options = session.config_options().clone();
+    let plan = session.analyzer().execute_and_check(plan, &options, |_, _| {}).map_err(errors::from_datafusion)?;
+    let schema = unique_names(&Arc::new(plan.schema().as_arrow().clone()));
+    Ok(Understood::new(statement, placeholders, params, schema))
 }
 
 /// Lets the plan read the rows of views that are kept, or writes their texts out.

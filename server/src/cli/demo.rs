@@ -24,8 +24,8 @@ use super::serve::{Embedding, serve};
 use super::session::{Ask, Session};
 use super::sql::table::Table;
 use super::{SettingArgs, print_error};
-use crate::config::Origin;
 use crate::config::load::key_from_environment;
+use crate::config::{Origin, Tls};
 use crate::telemetry;
 use crate::traffic::{MARK, Scenario, Simulator};
 use redis::Redis;
@@ -136,6 +136,9 @@ pub fn run(args: DemoArgs) -> Result<ExitCode> {
             });
         }
     };
+    // It speaks to itself, on this machine only.
+    loaded.config.tls = Tls::default();
+    loaded.config.postgres.require_tls = false;
     let code = serve(loaded.config, Embedding { ready: Some(Box::new(ready)), stop: stop.clone() })?;
     stop.cancel();
     match failure.lock().take() {

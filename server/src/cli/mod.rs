@@ -121,6 +121,9 @@ pub struct SettingArgs {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
+    /// Address and port of the Postgres wire, off unless it is set
+    #[arg(long, value_name = "ADDR")]
+    pub postgres_listen: Option<String>,
     /// Folder that holds everything Tideline keeps
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -146,6 +149,9 @@ impl SettingArgs {
         }
         if let Some(listen) = &self.listen {
             layers.flag("--listen", "listen", listen);
+        }
+        if let Some(listen) = &self.postgres_listen {
+            layers.flag("--postgres-listen", "postgres_listen", listen);
         }
         if let Some(dir) = &self.data_dir {
             let dir = dir.to_str().ok_or_else(|| Error::invalid("invalid_config", "--data-dir is not UTF-8"))?;
@@ -201,6 +207,7 @@ fn is_usage(error: &Error) -> bool {
             | "invalid_person"
             | "invalid_url"
             | "missing_filter"
+            | "tls_files"
     )
 }
 

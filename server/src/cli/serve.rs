@@ -23,7 +23,8 @@ use crate::app::{AppState, router};
 use crate::auth::keys::KeyStore;
 use crate::config::{Config, Loaded};
 use crate::shutdown::Signals;
-use crate::{listen, telemetry, webhooks};
+use crate::tls::Tls;
+use crate::{listen, postgres, telemetry, webhooks};
 
 /// How long threads may take to end once everything is closed.
 const END_WITHIN: Duration = Duration::from_millis(500);
@@ -79,11 +80,18 @@ pub fn serve(config: Config, embedding: Embedding) -> Result<ExitCode> {
 async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let address = config.listen_addr().map_err(|w| Error::invalid("invalid_config", w.message).with_hint(w.hint))?;
+    let postgres = config.postgres_addr().map_err(|w| Error::invalid("invalid_config", w.message).with_hint(w.hint))?;
+    // Before anything is bound: a certificate that cannot be used is no reason to serve without.
+    let tls = Tls::load(&config.tls)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let keys = Arc::new(KeyStore::open(Arc::new(RealFs), &config.data_dir, Arc::clone(&clock))?);
     // The port first: that it is taken should be known before a log is replayed.
     let listener = listen::bind(address, keys.any_active())?;
     let address = listener.local_addr()?;
+    let postgres = match postgres {
+        Some(wanted) => Some(listen::bind_for(wanted, keys.any_active(), "--postgres-listen")?),
+        None => None,
+    };
     let engine = tokio::select! {
         engine = open(&config, clock) => engine?,
         name = signals.next() => {
@@ -94,20 +102,50 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
     // The folder is ours only now.
     keys.reload()?;
     listen::may_listen(address, keys.any_active())?;
+    if let Some(listener) = &postgres {
+        listen::may_listen(listener.local_addr()?, keys.any_active())?;
+    }
     fit_connections(&mut config);
     // Planned now, so that what is wrong with a metric is in the log before anybody asks; events need not wait for it.
     let planning = Arc::clone(&engine);
     tokio::spawn(async move { planning.metrics().catalogue().await });
     let config = Arc::new(config);
-    let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address, keys);
+    let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address, keys).with_tls(tls.clone());
     state.limits.connect().await;
     let stop = CancellationToken::new();
     webhooks::start(&engine, &config.alerts, &stop)?;
-    let server = tokio::spawn(listen::serve(listener, router(state.clone()), config.http.clone(), stop.clone()));
-    Note { pid: std::process::id(), url: format!("http://{address}") }.write(&config.data_dir);
+    let acceptor = tls.as_ref().map(|tls| tls.http()).transpose()?;
+    if let Some(tls) = &tls {
+        tls.watch(&config.tls, stop.clone())?;
+    }
+    let mut wire_url = None;
+    let wire = match postgres {
+        Some(listener) => {
+            let address = listener.local_addr()?;
+            wire_url = Some(format!("postgres://{address}/{}", postgres::catalogue::DATABASE));
+            let shared = postgres::Shared::new(state.clone(), stop.clone())?;
+            tracing::info!("listening on postgres://{address}/{}", postgres::catalogue::DATABASE);
+            if tls.is_none() && !address.ip().is_loopback() {
+                tracing::warn!("keys reach {address} unencrypted: set tls.cert_file and tls.key_file");
+            }
+            Some(tokio::spawn(postgres::serve(listener, shared)))
+        }
+        None => None,
+    };
+    let serving = listen::serve(listener, acceptor, router(state.clone()), config.http.clone(), stop.clone());
+    let server = tokio::spawn(async move {
+        let served = tokio::spawn(serving).await;
+        let wired = match wire {
+            Some(wire) => wire.await.unwrap_or(0),
+            None => 0,
+        };
+        served.unwrap_or(0) + wired
+    });
+    let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
+    Note { pid: std::process::id(), url: url.clone(), postgres: wire_url }.write(&config.data_dir);
     match embedding.ready {
         Some(ready) => ready(address),
-        None => announce(address),
+        None => announce(&url),
     }
     tokio::select! {
         name = signals.next() => tracing::info!("{name}: stopping"),
@@ -183,6 +221,9 @@ async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Engine>> {
 struct Note {
     pid: u32,
     url: String,
+    /// Where the Postgres wire is, if it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    postgres: Option<String>,
 }
 
 impl Note {
@@ -209,11 +250,11 @@ impl Note {
 }
 
 /// Says where the server is: one line on standard output for whoever started it, and in the log.
-fn announce(address: SocketAddr) {
+fn announce(url: &str) {
     // Nobody reading it is fine.
-    let _ = writeln!(std::io::stdout(), "listening on http://{address}");
+    let _ = writeln!(std::io::stdout(), "listening on {url}");
     let _ = std::io::stdout().flush();
-    tracing::info!("listening on http://{address}");
+    tracing::info!("listening on {url}");
 }
 
 /// Moves what is buffered to the lake, within a limit: the log keeps the rest.

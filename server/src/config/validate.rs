@@ -16,6 +16,7 @@ impl Config {
     /// Checks every range and every relation between settings.
     pub fn validate(&self) -> Result<(), Wrong> {
         self.listen_addr()?;
+        self.postgres_addr()?;
         if self.data_dir.as_os_str().is_empty() {
             return wrong("data_dir", "it is empty", "name a folder");
         }
@@ -49,6 +50,7 @@ impl Config {
             );
         }
         self.validate_clients()?;
+        self.validate_wire()?;
         self.validate_live()?;
         let m = &self.metrics;
         within("metrics.cache_bytes", m.cache_bytes, ByteSize(0), ByteSize::gib(64))?;
@@ -65,6 +67,26 @@ impl Config {
         within("query.json_rows", q.json_rows, 1, 10_000_000)?;
         within("query.json_bytes", q.json_bytes, ByteSize::kib(64), ByteSize::gib(4))?;
         at_least("query.max_timeout", q.max_timeout, "query.timeout", q.timeout)
+    }
+
+    fn validate_wire(&self) -> Result<(), Wrong> {
+        let (tls, p) = (&self.tls, &self.postgres);
+        if tls.is_on() == tls.key_file.as_os_str().is_empty() {
+            let key = if tls.is_on() { "tls.key_file" } else { "tls.cert_file" };
+            return wrong(key, "it is empty", "name both files, or neither: tls.cert_file and tls.key_file");
+        }
+        if p.require_tls && !tls.is_on() {
+            let hint = "set tls.cert_file and tls.key_file, or leave it false";
+            return wrong("postgres.require_tls", "there is no certificate", hint);
+        }
+        let (shortest, longest) = (Period(Duration::from_millis(10)), Period::secs(7 * 86_400));
+        within("tls.reload_every", tls.reload_every, shortest, longest)?;
+        within("postgres.max_connections", p.max_connections, 1, 100_000)?;
+        within("postgres.startup_timeout", p.startup_timeout, shortest, Period::secs(600))?;
+        within("postgres.idle_timeout", p.idle_timeout, shortest, longest)?;
+        within("postgres.stall_timeout", p.stall_timeout, shortest, Period::secs(3_600))?;
+        within("postgres.max_message_bytes", p.max_message_bytes, ByteSize::kib(16), ByteSize::mib(256))?;
+        within("postgres.max_statements", p.max_statements, 1, 100_000)
     }
 
     fn validate_clients(&self) -> Result<(), Wrong> {

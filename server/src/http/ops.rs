@@ -33,6 +33,8 @@ struct Dependencies {
     windows: Dependency,
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<Redis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<Dependency>,
 }
 
 #[derive(Serialize)]
@@ -123,7 +125,13 @@ impl Health {
             },
         });
         let (windows, redis) = (windows(state.engine.windows()), redis(state.engine.windows()));
-        let may_degrade = [Some(&lake), Some(&dead_letters), Some(&windows), rate_limits.as_ref()];
+        let tls = state.tls.as_ref().map(|tls| match tls.is_stale() {
+            false => OK,
+            true => degraded(
+                "the certificate's files cannot be used as they are now, so the one before is shown; see the log",
+            ),
+        });
+        let may_degrade = [Some(&lake), Some(&dead_letters), Some(&windows), rate_limits.as_ref(), tls.as_ref()];
         let is_degraded = may_degrade.iter().flatten().any(|d| d.status == "degraded");
         let status = match (wal.status, is_degraded, state.is_draining()) {
             ("failed", ..) => "failed",
@@ -131,7 +139,7 @@ impl Health {
             (_, true, _) => "degraded",
             _ => "ok",
         };
-        let dependencies = Dependencies { wal, lake, dead_letters, rate_limits, windows, redis };
+        let dependencies = Dependencies { wal, lake, dead_letters, rate_limits, windows, redis, tls };
         Self { status, version: VERSION, dependencies, engine }
     }
 
@@ -169,7 +177,7 @@ pub async fn version() -> Response {
 
 /// What is here, for someone who opens the address in a browser.
 pub async fn home(State(state): State<AppState>) -> Response {
-    let url = format!("http://{}", state.listen);
+    let url = format!("{}://{}", if state.tls.is_some() { "https" } else { "http" }, state.listen);
     let text = format!(
         "Tideline {VERSION}\n\n\
          Send an event:\n\n  \

@@ -75,7 +75,7 @@ fn describe(state: &AppState, caller: &Caller) -> Value {
 }
 
 fn cookie(state: &AppState, token: &str, seconds: i64) -> String {
-    let secure = if state.config.session.secure_cookie { "; Secure" } else { "" };
+    let secure = if state.tls.is_some() || state.config.session.secure_cookie { "; Secure" } else { "" };
     format!("{COOKIE_NAME}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 

@@ -26,7 +26,7 @@ impl Listening {
         let listener = listen::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let serving = listen::serve(listener, app.router.clone(), app.config.http.clone(), stop.clone());
+        let serving = listen::serve(listener, None, app.router.clone(), app.config.http.clone(), stop.clone());
         let served = Some(app.runtime.spawn(serving));
         drop(_inside);
         Self { app, address, stop, served }
