@@ -4,6 +4,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
 mod alerts;
+mod corpus;
 mod dead_letters;
 mod derived;
 mod hot;
