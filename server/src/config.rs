@@ -29,6 +29,8 @@ pub use webhook::WebhookUrl;
 pub struct Setting {
     /// The table it stands in; empty at the top.
     pub section: &'static str,
+    /// What that table is about.
+    pub about: &'static str,
     /// Its name within that table.
     pub name: &'static str,
     /// The type, as people write it.
@@ -89,6 +91,7 @@ macro_rules! settings {
             fn describe(into: &mut Vec<Setting>) {
                 $( into.push(Setting {
                     section: $section,
+                    about: concat!($($about),+).trim_ascii(),
                     name: stringify!($field),
                     kind: <$ty as Kind>::KIND,
                     doc: concat!($($doc),+).trim_ascii(),

@@ -16,6 +16,7 @@ pub mod export;
 pub mod routes;
 pub mod openapi;
 pub mod app;
+pub mod host;
 pub mod listen;
 pub mod shutdown;
 pub mod cli;

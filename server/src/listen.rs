@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::config::Http;
+use crate::host;
 use crate::http::client::Peer;
 use activity::{Activity, Phase, Running};
 use patience::Patient;
@@ -55,7 +56,8 @@ pub fn bind(address: SocketAddr, has_keys: bool) -> Result<TcpListener> {
     let bound = socket.bind(address).and_then(|()| socket.listen(BACKLOG));
     bound.map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => {
-            Error::busy("address_in_use", format!("another program listens on {address} already"))
+            let by = host::listener(address).map_or_else(|| "another program".to_owned(), |process| process.to_string());
+            Error::busy("address_in_use", format!("{by} listens on {address} already"))
                 .with_hint("stop it, or choose another port with --listen, for example --listen 127.0.0.1:8081")
         }
         std::io::ErrorKind::PermissionDenied => {

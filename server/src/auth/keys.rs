@@ -344,6 +344,7 @@ impl KeyStore {
         let bytes = serde_json::to_vec_pretty(&file).map_err(|e| Error::internal(e.to_string()))?;
         let cannot = |e: std::io::Error| Error::from(e).context(format!("cannot write {}", self.path.display()));
         write_durably(&*self.fs, &self.path, &bytes).map_err(cannot)?;
+        self.fs.make_private(&self.path).map_err(cannot)?;
         let table = Table::of(file.keys).ok_or_else(|| Error::internal("a digest of our own does not read back"))?;
         *self.table.write() = Arc::new(table);
         Ok(answer)

@@ -20,6 +20,7 @@ mod live;
 mod metrics_truth;
 mod online_retail;
 mod openapi;
+mod operator;
 mod page;
 mod process;
 mod rate_limit;
