@@ -144,6 +144,8 @@ settings! {
         header_timeout: Period = Period::secs(10),
         /// How long a request's body, or the reading of an answer, may stand still.
         body_timeout: Period = Period::secs(15),
+        /// Bytes a second at which a request's body must come once it takes longer than `http.body_timeout`; 0 is no limit.
+        min_body_rate: ByteSize = ByteSize::kib(4),
         /// How long a connection may stay open without a request.
         idle_timeout: Period = Period::secs(75),
         /// Longest path and query accepted, in bytes.
