@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, ObjectName, Query, Select, SetExpr, Statement, Visit, Visitor,
+    Expr, GroupByExpr, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
@@ -129,6 +129,11 @@ fn refuse_or(error: datafusion::error::DataFusionError, tokens: &[TokenWithSpan]
 fn read_only(message: impl Into<String>) -> Error {
     let message = format!("SQL is read-only here: {}", message.into());
     Error::new(Kind::Forbidden, "read_only", message).with_hint("use SELECT, EXPLAIN, SHOW TABLES or DESCRIBE")
+}
+
+/// The error of what the parser takes and the planner passes over: the answer would be that of another question.
+fn passed_over(what: &str, hint: &str) -> Error {
+    Error::invalid("not_supported", format!("{what} is not supported")).with_hint(hint)
 }
 
 fn too_complex(message: String, at: Option<Position>) -> Error {
@@ -339,6 +344,9 @@ impl Visitor for Allow<'_> {
         if let Some(word) = writes(&query.body) {
             return self.stop(read_only(format!("{word} is refused")));
         }
+        if query.format_clause.is_some() {
+            return self.stop(passed_over("FORMAT", "ask for a format with the request instead"));
+        }
         self.stack.push(0);
         ControlFlow::Continue(())
     }
@@ -356,13 +364,43 @@ impl Visitor for Allow<'_> {
         if select.into.is_some() {
             return self.stop(read_only("SELECT INTO is refused"));
         }
-        if let GroupByExpr::Expressions(keys, modifiers) = &select.group_by {
-            let modified = if modifiers.is_empty() { 1 } else { 1u64 << keys.len().min(63) };
-            let sets = keys.iter().map(grouping_sets).fold(modified, u64::saturating_mul);
+        if !select.connect_by.is_empty() {
+            return self.stop(passed_over("CONNECT BY", "join the table with itself as often as there are levels"));
+        }
+        if select.prewhere.is_some() {
+            return self.stop(passed_over("PREWHERE", "write WHERE"));
+        }
+        if select.value_table_mode.is_some() || select.select_modifiers.is_some() {
+            return self.stop(passed_over("a modifier of SELECT", "leave it out"));
+        }
+        let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = &select.group_by;
+        if !modifiers.is_empty() {
+            return self.stop(passed_over("WITH after GROUP BY", "write GROUP BY ROLLUP (…), CUBE (…) or GROUPING SETS (…)"));
+        }
+        if let GroupByExpr::Expressions(keys, _) = &select.group_by {
+            let sets = keys.iter().map(grouping_sets).fold(1, u64::saturating_mul);
             if sets > MAX_GROUPING_SETS {
                 let message = format!("the query groups by {sets} sets; at most {MAX_GROUPING_SETS} are accepted");
                 return self.stop(too_complex(message, None).with_hint("name the GROUPING SETS you need"));
             }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        let is_sampled = match factor {
+            TableFactor::Table { with_hints, version, partitions, json_path, sample, index_hints, .. } => {
+                let has_hints = !with_hints.is_empty() || !index_hints.is_empty() || !partitions.is_empty();
+                if has_hints || version.is_some() || json_path.is_some() {
+                    return self.stop(passed_over("what follows the name of the table", "leave it out"));
+                }
+                sample.is_some()
+            }
+            TableFactor::Derived { sample, .. } => sample.is_some(),
+            _ => false,
+        };
+        if is_sampled {
+            return self.stop(passed_over("TABLESAMPLE", "filter by an expression, like WHERE random() < 0.1"));
         }
         ControlFlow::Continue(())
     }

@@ -47,8 +47,10 @@ OPTIMIZE TABLE events
 VACUUM
 VACUUM FULL events
 LOCK TABLE events IN EXCLUSIVE MODE
+;DROP
+EXEC sp_configure
+⟦EXPLAIN ×600⟧SELECT 1
 ANALYZE TABLE events
-REFRESH MATERIALIZED VIEW orders
 
 # --- Definitions.
 DROP TABLE events
@@ -170,9 +172,6 @@ CALL f()
 KILL 1
 KILL QUERY 1
 FLUSH TABLES
-LISTEN x
-UNLISTEN x
-NOTIFY x
 DISCARD ALL
 PRAGMA database_list
 CACHE TABLE events
@@ -181,7 +180,6 @@ MSCK REPAIR TABLE events
 ASSERT 1 = 1
 RAISERROR('x', 1, 1)
 PRINT 'x'
-DESCRIBE SELECT 1
 EXPLAIN SHOW ALL
 EXPLAIN SET datafusion.execution.batch_size = 1
 EXPLAIN CREATE TABLE t AS SELECT 1
@@ -217,10 +215,19 @@ SELECT 1 -- '⏎; DROP TABLE events -- '
 
 # --- Whatever a dialect might take for a statement.
 = syntax_error
-;DROP
 SELECT * FROM events SETTINGS max_threads = 1; DROP TABLE
-EXEC sp_configure
 DO $$ BEGIN END $$
+REFRESH MATERIALIZED VIEW orders
+LISTEN x
+UNLISTEN x
+NOTIFY x
+SELECT * FROM U&'\002Fetc\002Fpasswd'
+SELECT * FROM $$/etc/passwd$$
+TABLE '/etc/passwd'
+TABLE other
+SELECT * FROM openrowset(bulk '/etc/passwd')
+SELECT user()
+SELECT session_user()
 GO
 HANDLER events OPEN
 \d events
@@ -235,7 +242,6 @@ SELECT (1
 SELECT 1)
 SELECT ]1[
 SELECT 1 FROM
-SELECT FROM WHERE
 SELECT * FROM events WHERE
 SELECT * FROM events ORDER
 SELECT page FORM events
@@ -284,9 +290,6 @@ SELECT * FROM '/dev/zero'
 SELECT * FROM '/dev/stdin'
 SELECT * FROM '\\\\host\\share\\x.csv'
 SELECT * FROM 'C:\\Windows\\win.ini'
-SELECT * FROM U&'\002Fetc\002Fpasswd'
-SELECT * FROM $$/etc/passwd$$
-TABLE '/etc/passwd'
 DESCRIBE '/etc/passwd'
 SELECT (SELECT count(*) FROM '/etc/passwd')
 SELECT * FROM events JOIN '/etc/passwd' ON true
@@ -343,9 +346,9 @@ SELECT * FROM duckdb_settings
 SELECT * FROM delta_log
 SELECT * FROM keys
 SELECT * FROM sessions_keys
+SELECT FROM WHERE
 DESCRIBE other
 DESCRIBE information_schema.df_settings
-TABLE other
 SELECT a.x FROM (SELECT 1 AS x) a, other b
 
 # --- Functions where a table stands: those that read elsewhere.
@@ -378,7 +381,6 @@ SELECT * FROM pg_read_file('/etc/passwd')
 SELECT * FROM dblink('host=evil', 'SELECT 1')
 SELECT * FROM sqlite_scan('/x', 't')
 SELECT * FROM pragma_database_list()
-SELECT * FROM openrowset(bulk '/etc/passwd')
 
 # --- Functions that read files, wait, run programs, or tell about the host.
 = unknown_function
@@ -408,8 +410,6 @@ SELECT getenv('TIDELINE_KEY')
 SELECT hostname()
 SELECT input_file_name() FROM events
 SELECT file_row_index() FROM events
-SELECT user()
-SELECT session_user()
 SELECT txid_current()
 SELECT dblink_connect('host=evil')
 SELECT extractvalue('x', '/y')
@@ -464,19 +464,17 @@ SELECT 1 FROM events⟦ JOIN events ON true×2000⟧
 SELECT 1 FROM events⟦ NATURAL JOIN events×2000⟧
 SELECT 1 FROM events⟦, events×5000⟧
 SELECT ⟦sum(seq) OVER (), ×2000⟧1 FROM events
-⟦EXPLAIN ×600⟧SELECT 1
 ⟦WITH a AS (×300⟧SELECT 1⟦) SELECT * FROM a×300⟧
 WITH c0 AS (SELECT 1 AS x), c1 AS (SELECT a.x FROM c0 a, c0 b), c2 AS (SELECT a.x FROM c1 a, c1 b), c3 AS (SELECT a.x FROM c2 a, c2 b), c4 AS (SELECT a.x FROM c3 a, c3 b), c5 AS (SELECT a.x FROM c4 a, c4 b), c6 AS (SELECT a.x FROM c5 a, c5 b), c7 AS (SELECT a.x FROM c6 a, c6 b), c8 AS (SELECT a.x FROM c7 a, c7 b) SELECT count(*) FROM c8
 SELECT 1 FROM events GROUP BY CUBE (page, country, seq, node, city, os, bot, brand)
 SELECT 1 FROM events GROUP BY CUBE (page, country, seq), CUBE (node, city, os, bot)
 SELECT 1 FROM events GROUP BY CUBE (page, country, seq, node), ROLLUP (city, os, bot, brand)
 SELECT 1 FROM events GROUP BY GROUPING SETS (⟦(page), ×100⟧(seq))
-SELECT 1 FROM events GROUP BY page, country, seq, node, city, os, bot WITH CUBE
 WITH RECURSIVE t AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM t) SELECT * FROM t
 WITH RECURSIVE t AS (SELECT 1) SELECT * FROM t
 SELECT * FROM (WITH RECURSIVE t AS (SELECT 1 AS x UNION ALL SELECT x FROM t) SELECT * FROM t) AS y
 SELECT '⟦x×70000⟧'
-SELECT 1 --⟦ ×70000⟧
+SELECT 1 --⟦ x×40000⟧
 SELECT 1 /*⟦ ×70000⟧*/
 SELECT ⟦1,×40000⟧1
 ⟦;×70000⟧
@@ -552,7 +550,7 @@ WITH c0 AS (SELECT [1] AS x), c1 AS (SELECT arrays_zip(x, x) AS x FROM c0), c2 A
 WITH c0 AS (SELECT event_id AS x FROM events), c1 AS (SELECT x || x AS x FROM c0), c2 AS (SELECT x || x AS x FROM c1), c3 AS (SELECT x || x AS x FROM c2), c4 AS (SELECT x || x AS x FROM c3), c5 AS (SELECT x || x AS x FROM c4), c6 AS (SELECT x || x AS x FROM c5), c7 AS (SELECT x || x AS x FROM c6), c8 AS (SELECT x || x AS x FROM c7), c9 AS (SELECT x || x AS x FROM c8), c10 AS (SELECT x || x AS x FROM c9), c11 AS (SELECT x || x AS x FROM c10), c12 AS (SELECT x || x AS x FROM c11), c13 AS (SELECT x || x AS x FROM c12), c14 AS (SELECT x || x AS x FROM c13), c15 AS (SELECT x || x AS x FROM c14), c16 AS (SELECT x || x AS x FROM c15), c17 AS (SELECT x || x AS x FROM c16), c18 AS (SELECT x || x AS x FROM c17), c19 AS (SELECT x || x AS x FROM c18), c20 AS (SELECT x || x AS x FROM c19), c21 AS (SELECT x || x AS x FROM c20), c22 AS (SELECT x || x AS x FROM c21), c23 AS (SELECT x || x AS x FROM c22), c24 AS (SELECT x || x AS x FROM c23), c25 AS (SELECT x || x AS x FROM c24), c26 AS (SELECT x || x AS x FROM c25), c27 AS (SELECT x || x AS x FROM c26), c28 AS (SELECT x || x AS x FROM c27), c29 AS (SELECT x || x AS x FROM c28), c30 AS (SELECT x || x AS x FROM c29), c31 AS (SELECT x || x AS x FROM c30), c32 AS (SELECT x || x AS x FROM c31), c33 AS (SELECT x || x AS x FROM c32), c34 AS (SELECT x || x AS x FROM c33), c35 AS (SELECT x || x AS x FROM c34), c36 AS (SELECT x || x AS x FROM c35), c37 AS (SELECT x || x AS x FROM c36), c38 AS (SELECT x || x AS x FROM c37), c39 AS (SELECT x || x AS x FROM c38), c40 AS (SELECT x || x AS x FROM c39), c41 AS (SELECT x || x AS x FROM c40), c42 AS (SELECT x || x AS x FROM c41), c43 AS (SELECT x || x AS x FROM c42), c44 AS (SELECT x || x AS x FROM c43), c45 AS (SELECT x || x AS x FROM c44), c46 AS (SELECT x || x AS x FROM c45), c47 AS (SELECT x || x AS x FROM c46), c48 AS (SELECT x || x AS x FROM c47), c49 AS (SELECT x || x AS x FROM c48), c50 AS (SELECT x || x AS x FROM c49), c51 AS (SELECT x || x AS x FROM c50), c52 AS (SELECT x || x AS x FROM c51), c53 AS (SELECT x || x AS x FROM c52), c54 AS (SELECT x || x AS x FROM c53), c55 AS (SELECT x || x AS x FROM c54), c56 AS (SELECT x || x AS x FROM c55), c57 AS (SELECT x || x AS x FROM c56), c58 AS (SELECT x || x AS x FROM c57), c59 AS (SELECT x || x AS x FROM c58) SELECT x FROM c59
 
 # --- Work that does not end.
-= timeout
+= query_timeout
 SELECT count(*) FROM generate_series(1, 10000000) a, generate_series(1, 10000000) b
 SELECT count(*) FROM generate_series(1, 10000000) a JOIN generate_series(1, 10000000) b ON a.value < b.value
 SELECT sum(sqrt(a.value * b.value)) FROM generate_series(1, 10000000) a, generate_series(1, 10000000) b
@@ -560,7 +558,7 @@ SELECT count(*) FROM events a, events b, events c, events d, events e, events f
 SELECT a.value, b.value FROM generate_series(1, 10000000) a, generate_series(1, 10000000) b WHERE a.value * b.value = -1
 
 # --- More memory than queries have. Some of it is seen by the clock first.
-= memory_limit | timeout | spill_limit | function_limit
+= memory_limit | query_timeout | spill_limit | function_limit
 SELECT array_agg(a.value) FROM generate_series(1, 10000000) a, generate_series(1, 100) b
 SELECT count(DISTINCT a.value * 100 + b.value) FROM generate_series(1, 10000000) a, generate_series(1, 100) b
 SELECT median(a.value * b.value) FROM generate_series(1, 10000000) a, generate_series(1, 100) b
@@ -573,7 +571,6 @@ SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY a.value) FROM generate_series
 
 # --- Wrong in ways that might find a defect: what is said is clear, and nothing of ours is in it.
 = type_error | plan_error | execution_error | not_supported | arithmetic_overflow | syntax_error | unknown_function
-SELECT 9223372036854775807 + 1
 SELECT -9223372036854775808 / -1
 SELECT abs(-9223372036854775808)
 SELECT CAST('x' AS BIGINT)
@@ -585,7 +582,6 @@ SELECT substr('x', 1, -1)
 SELECT split_part('a', ',', 0)
 SELECT regexp_like('x', '(')
 SELECT regexp_like('x', '[')
-SELECT regexp_like('x', '⟦(a{1000}){1000}×5⟧')
 SELECT date_trunc('x', now())
 SELECT date_bin(interval '0', now())
 SELECT generate_series(1, 10, 0)
@@ -606,12 +602,36 @@ SELECT seq FROM events WHERE sum(seq) > 1
 SELECT (SELECT 1 UNION SELECT 2)
 SELECT (SELECT page, seq FROM events LIMIT 1)
 SELECT unnest(1)
-SELECT * FROM events TABLESAMPLE (10 PERCENT)
 SELECT * FROM events PIVOT (sum(seq) FOR page IN ('a'))
 SELECT * FROM events MATCH_RECOGNIZE (PATTERN (a) DEFINE a AS true)
 SELECT @@version
 SELECT @x
+= unknown_column
 SELECT current_user
+SELECT session_id FROM dead_letters
+SELECT * FROM events WHERE no_such = 1
+SELECT * FROM events ORDER BY 'x', no_such
+= type_error | query_timeout
+SELECT regexp_like('x', '⟦(a{1000}){1000}×5⟧')
+# Clauses that the parser takes and the planner would pass over: the answer would be that of another question.
+= not_supported
+SELECT * FROM events TABLESAMPLE (10 PERCENT)
+SELECT * FROM (SELECT * FROM events TABLESAMPLE BERNOULLI (1)) AS x
+SELECT event_id FROM events PREWHERE seq < 5
+SELECT event_id FROM events WITH (NOLOCK)
+SELECT event_id FROM events PARTITION (p0)
+SELECT event_id FROM events FORMAT Null
+SELECT event_id FROM events START WITH seq = 1 CONNECT BY PRIOR seq = seq
+SELECT event_type, count(*) FROM events GROUP BY event_type WITH TOTALS
+SELECT event_type, count(*) FROM events GROUP BY event_type WITH ROLLUP
+SELECT 1 FROM events GROUP BY page, country, seq, node, city, os, bot WITH CUBE
+SELECT TOP 1 event_id FROM events
+SELECT event_id FROM events FETCH FIRST 1 ROWS ONLY
+SELECT event_id FROM events CLUSTER BY seq
+SELECT event_id FROM events SORT BY seq
+SELECT event_id FROM events LATERAL VIEW explode(items) t AS x
+SELECT seq FROM events ORDER BY seq WITH FILL FROM 1 TO 1000
+SELECT * FROM unnest([1, 2]) WITH ORDINALITY
 = read_only
 SELECT * FROM events |> WHERE true
 SELECT * FROM events SETTINGS max_threads = 1

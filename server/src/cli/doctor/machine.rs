@@ -1,5 +1,6 @@
 //! Disk, memory, open files and clock of the machine, against what the settings may come to need.
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -108,7 +109,7 @@ fn judge_room(config: &Config, room: Space, report: &mut Report) {
 /// How long syncs take, sorted.
 fn sync_times(dir: &Path) -> std::io::Result<Vec<Duration>> {
     let path = dir.join(format!(".tideline-doctor-{}", std::process::id()));
-    let measure = || {
+    let measure = || -> std::io::Result<Vec<Duration>> {
         let mut file = RealFs.create(&path)?;
         let mut times = Vec::with_capacity(SYNCS);
         for _ in 0..SYNCS {
