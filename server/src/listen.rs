@@ -56,7 +56,8 @@ pub fn bind(address: SocketAddr, has_keys: bool) -> Result<TcpListener> {
     let bound = socket.bind(address).and_then(|()| socket.listen(BACKLOG));
     bound.map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => {
-            let by = host::listener(address).map_or_else(|| "another program".to_owned(), |process| process.to_string());
+            let by =
+                host::listener(address).map_or_else(|| "another program".to_owned(), |process| process.to_string());
             Error::busy("address_in_use", format!("{by} listens on {address} already"))
                 .with_hint("stop it, or choose another port with --listen, for example --listen 127.0.0.1:8081")
         }

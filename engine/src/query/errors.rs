@@ -144,7 +144,10 @@ impl Found {
 
 /// A pattern that is none, or that is too large: told by its compiler in several lines, with a picture.
 fn from_regex(said: &str) -> Option<Error> {
-    if !["regex parse error", "Regular expression did not compile", "regex exceeds size limit"].iter().any(|part| said.contains(part)) {
+    if !["regex parse error", "Regular expression did not compile", "regex exceeds size limit"]
+        .iter()
+        .any(|part| said.contains(part))
+    {
         return None;
     }
     let why = said.lines().find_map(|line| line.trim().strip_prefix("error: ")).unwrap_or("it is too large");

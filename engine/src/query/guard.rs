@@ -375,7 +375,8 @@ impl Visitor for Allow<'_> {
         }
         let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = &select.group_by;
         if !modifiers.is_empty() {
-            return self.stop(passed_over("WITH after GROUP BY", "write GROUP BY ROLLUP (…), CUBE (…) or GROUPING SETS (…)"));
+            return self
+                .stop(passed_over("WITH after GROUP BY", "write GROUP BY ROLLUP (…), CUBE (…) or GROUPING SETS (…)"));
         }
         if let GroupByExpr::Expressions(keys, _) = &select.group_by {
             let sets = keys.iter().map(grouping_sets).fold(1, u64::saturating_mul);

@@ -171,7 +171,11 @@ fn configuration(args: &SettingArgs, report: &mut Report) -> Result<Config> {
         Err(error) => error,
     };
     report.error("settings", &error);
-    report.warn("settings", "what follows is looked at with the default settings", "correct the setting named above first");
+    report.warn(
+        "settings",
+        "what follows is looked at with the default settings",
+        "correct the setting named above first",
+    );
     let mut layers = Layers::default();
     if let Some(dir) = args.data_dir.as_ref().and_then(|dir| dir.to_str()) {
         layers.flag("--data-dir", "data_dir", dir);

@@ -48,7 +48,9 @@ impl Doctor {
 
     /// The finding of this area and level that says these words.
     fn has(&self, area: &str, level: &str, words: &str) {
-        let said = |f: &&(String, String, String, String)| f.0 == area && f.1 == level && format!("{} {}", f.2, f.3).contains(words);
+        let said = |f: &&(String, String, String, String)| {
+            f.0 == area && f.1 == level && format!("{} {}", f.2, f.3).contains(words)
+        };
         assert!(self.findings.iter().any(|f| said(&f)), "no {level} of {area} says `{words}`: {:#?}", self.findings);
     }
 }
@@ -110,10 +112,12 @@ fn doctor_names_what_is_wrong_and_the_fix() {
     let public = Doctor::asked(&["--data-dir", data, "--listen", "0.0.0.0:0"], &[], dir.path());
     public.has("keys", "fail", "tideline keys create");
 
-    let made = tideline(&["keys", "create", "--name", "admin", "--scopes", "admin", "--data-dir", data], &[], dir.path());
+    let made =
+        tideline(&["keys", "create", "--name", "admin", "--scopes", "admin", "--data-dir", data], &[], dir.path());
     assert!(made.status.success(), "{}", text(&made.stderr));
     let keys = Path::new(data).join("keys.json");
-    let mode = |path: &Path| std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777;
+    let mode =
+        |path: &Path| std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777;
     assert_eq!(mode(&keys), 0o600, "only its owner may read the keys' file");
     let unending = Doctor::asked(&["--data-dir", data, "--listen", "127.0.0.1:0"], &[], dir.path());
     unending.has("keys", "warn", "--expires");
@@ -157,7 +161,11 @@ fn a_start_that_cannot_be_names_who_is_in_the_way() {
     let port = tideline(&["serve", "--listen", address, "--data-dir", "other"], &[], dir.path());
     assert!(text(&port.stderr).contains(&pid) && text(&port.stderr).contains("--listen"), "{}", text(&port.stderr));
     let folder = tideline(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"], &[], dir.path());
-    assert!(text(&folder.stderr).contains(&pid) && text(&folder.stderr).contains("--data-dir"), "{}", text(&folder.stderr));
+    assert!(
+        text(&folder.stderr).contains(&pid) && text(&folder.stderr).contains("--data-dir"),
+        "{}",
+        text(&folder.stderr)
+    );
     for (dir, words) in [("/proc/tideline", "--data-dir"), ("/dev/null/x", "--data-dir")] {
         let refused = tideline(&["serve", "--listen", "127.0.0.1:0", "--data-dir", dir], &[], Path::new("/"));
         assert_eq!(refused.status.code(), Some(1), "{dir}");
@@ -168,9 +176,12 @@ fn a_start_that_cannot_be_names_who_is_in_the_way() {
 #[test]
 fn every_shell_gets_its_completions() {
     let dir = tempfile::tempdir().unwrap();
-    for (shell, words) in
-        [("bash", "complete -F"), ("zsh", "#compdef tideline"), ("fish", "complete -c tideline"), ("powershell", "Register-ArgumentCompleter")]
-    {
+    for (shell, words) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef tideline"),
+        ("fish", "complete -c tideline"),
+        ("powershell", "Register-ArgumentCompleter"),
+    ] {
         let output = tideline(&["completions", shell], &[], dir.path());
         let script = text(&output.stdout);
         assert!(output.status.success() && script.contains(words), "{shell}: {}", text(&output.stderr));

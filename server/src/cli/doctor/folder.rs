@@ -44,7 +44,11 @@ pub(super) fn look(config: &Config, report: &mut Report) -> Option<Server> {
     if !dir.join("node.json").exists() {
         if std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
             let what = format!("{} holds files, and none of them is Tideline's", dir.display());
-            report.warn("data folder", what, "name an empty folder, or the one a server was started with, with --data-dir");
+            report.warn(
+                "data folder",
+                what,
+                "name an empty folder, or the one a server was started with, with --data-dir",
+            );
         } else {
             report.ok("data folder", format!("{} is empty; the first start fills it", dir.display()));
         }
@@ -119,8 +123,12 @@ fn judge_health(config: &Config, health: &Value, report: &mut Report) {
     }
     match status {
         "ok" => report.ok("server", "it says that it is well"),
-        "degraded" => report.warn("server", format!("it is degraded; {}", said.join("; ")), "see its log for the cause"),
-        other => report.fail("server", format!("it is {other}; {}", said.join("; ")), "see its log, and start it again"),
+        "degraded" => {
+            report.warn("server", format!("it is degraded; {}", said.join("; ")), "see its log for the cause")
+        }
+        other => {
+            report.fail("server", format!("it is {other}; {}", said.join("; ")), "see its log, and start it again")
+        }
     }
     report.ok(
         "lake",
@@ -156,7 +164,11 @@ fn judge_log(config: &Config, bytes: u64, report: &mut Report) {
 fn judge_letters(open: u64, fullness: f64, report: &mut Report) {
     let what = format!("{open} events wait in the dead letters, which are {:.0} % full", fullness * 100.0);
     if fullness > NEARLY_FULL {
-        report.warn("dead letters", what, "tideline dead-letters list; replay or drop them, or raise dead_letters.max_bytes");
+        report.warn(
+            "dead letters",
+            what,
+            "tideline dead-letters list; replay or drop them, or raise dead_letters.max_bytes",
+        );
     } else {
         report.ok("dead letters", what);
     }
@@ -177,7 +189,11 @@ fn at_rest(config: &Config, fs: &Arc<dyn Fs>, report: &mut Report) -> Result<()>
             Some(Seq::ZERO)
         }
         Err(error) => {
-            report.fail("lake", format!("it cannot be opened: {error}"), "tideline check says what is damaged; restore it from a backup");
+            report.fail(
+                "lake",
+                format!("it cannot be opened: {error}"),
+                "tideline check says what is damaged; restore it from a backup",
+            );
             None
         }
     };
@@ -207,7 +223,11 @@ fn judge_lake(config: &Config, snapshot: &LakeSnapshot, report: &mut Report) {
     let small = snapshot.files.iter().filter(|f| f.bytes < config.lake.target_file_bytes.0 / SMALL).count();
     let what = format!("version {}, {files} files ({small} small), {rows} rows, {}", snapshot.version, size(bytes));
     if small > MANY_SMALL_FILES {
-        report.warn("lake", what, "tideline maintain compact; a server does it by itself unless lake.maintain_every is 0");
+        report.warn(
+            "lake",
+            what,
+            "tideline maintain compact; a server does it by itself unless lake.maintain_every is 0",
+        );
     } else {
         report.ok("lake", what);
     }
@@ -232,7 +252,8 @@ fn log(config: &Config, fs: &Arc<dyn Fs>, covered: Option<Seq>, report: &mut Rep
     judge_log(config, found.segments.iter().map(|s| s.bytes).sum(), report);
     let torn: u64 = found.segments.iter().map(|s| s.torn_bytes).sum();
     if torn > 0 {
-        let what = format!("{torn} bytes at its end are of a group that was never acknowledged; the next start cuts them");
+        let what =
+            format!("{torn} bytes at its end are of a group that was never acknowledged; the next start cuts them");
         report.ok("log", what);
     }
     Ok(())

@@ -45,11 +45,14 @@ pub(super) fn look(config: &Config, report: &mut Report) {
 fn disk(config: &Config, at: &Path, report: &mut Report) {
     match space(at) {
         Ok(room) => judge_room(config, room, report),
-        Err(e) => report.fail("disk", format!("{} cannot be looked at: {e}", at.display()), "check the mount and its rights"),
+        Err(e) => {
+            report.fail("disk", format!("{} cannot be looked at: {e}", at.display()), "check the mount and its rights")
+        }
     }
     match file_system(at).as_deref() {
         Some("tmpfs" | "ramfs") => {
-            let what = format!("{} is in memory: what is acknowledged is gone after a restart of the machine", at.display());
+            let what =
+                format!("{} is in memory: what is acknowledged is gone after a restart of the machine", at.display());
             report.warn("disk", what, "name a folder on a disk with --data-dir");
         }
         Some(kind @ ("nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "fuse.sshfs")) => {
@@ -67,7 +70,11 @@ fn disk(config: &Config, at: &Path, report: &mut Report) {
         Ok(times) => {
             let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
             let ms = |t: Duration| t.as_secs_f64() * 1e3;
-            let what = format!("a sync of 4 KiB takes {:.2} ms (median), {:.2} ms at most of {SYNCS}", ms(median), ms(longest));
+            let what = format!(
+                "a sync of 4 KiB takes {:.2} ms (median), {:.2} ms at most of {SYNCS}",
+                ms(median),
+                ms(longest)
+            );
             if median > SLOW_SYNC {
                 let fix = "every acknowledgement waits for one: use a faster disk, or send larger batches";
                 report.warn("disk", what, fix);
@@ -80,7 +87,11 @@ fn disk(config: &Config, at: &Path, report: &mut Report) {
             report.fail("disk", what, format!("run as its owner, or: chown -R USER {}", at.display()));
         }
         Err(e) => {
-            let what = format!("{} is not there, and this user cannot make it in {}: {e}", config.data_dir.display(), at.display());
+            let what = format!(
+                "{} is not there, and this user cannot make it in {}: {e}",
+                config.data_dir.display(),
+                at.display()
+            );
             report.fail("disk", what, "name a folder this user may write with --data-dir");
         }
     }
@@ -102,7 +113,11 @@ fn judge_room(config: &Config, room: Space, report: &mut Report) {
         report.ok("disk", what);
     }
     if let Some(left @ 0..1_000) = free_files {
-        report.fail("disk", format!("{left} further files can be made there"), "the file system is out of inodes: remove files");
+        report.fail(
+            "disk",
+            format!("{left} further files can be made there"),
+            "the file system is out of inodes: remove files",
+        );
     }
 }
 
@@ -153,8 +168,14 @@ fn memory(config: &Config, report: &mut Report) {
     let fixed = fixed.iter().fold(CACHES, |sum, b| sum.saturating_add(b.0));
     let queries = config.query.memory_bytes.0;
     let (least, most) = (fixed.saturating_add(queries), fixed.saturating_add(queries.saturating_mul(QUERY_FACTOR)));
-    let what = format!("this process may use {}; its budgets add up to {}, at most {} beside large queries", size(total), size(least), size(most));
-    let fix = "lower query.memory_bytes, buffer.max_bytes, dedup.max_bytes or query.derived_bytes, or give it more memory";
+    let what = format!(
+        "this process may use {}; its budgets add up to {}, at most {} beside large queries",
+        size(total),
+        size(least),
+        size(most)
+    );
+    let fix =
+        "lower query.memory_bytes, buffer.max_bytes, dedup.max_bytes or query.derived_bytes, or give it more memory";
     if least > total {
         report.fail("memory", what, fix);
     } else if most > total {
@@ -167,7 +188,8 @@ fn memory(config: &Config, report: &mut Report) {
 /// What the machine has, or the control group allows.
 fn memory_limit() -> Option<u64> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let total = info.lines().find_map(|l| l.strip_prefix("MemTotal:"))?.trim().trim_end_matches(" kB").parse::<u64>().ok()?;
+    let total =
+        info.lines().find_map(|l| l.strip_prefix("MemTotal:"))?.trim().trim_end_matches(" kB").parse::<u64>().ok()?;
     let group = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let own = group.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").trim_start_matches('/').to_owned();
     let files = [
@@ -196,7 +218,11 @@ fn clock(config: &Config, report: &mut Report) {
     let now = SystemClock::new().now();
     const FIX: &str = "set the clock, and keep it with a time server (chrony, systemd-timesyncd)";
     if now < EARLIEST {
-        report.fail("clock", "it shows a time before this program was made: live traffic would be events of the future", FIX);
+        report.fail(
+            "clock",
+            "it shows a time before this program was made: live traffic would be events of the future",
+            FIX,
+        );
         return;
     }
     let dir = &config.data_dir;

@@ -36,7 +36,11 @@ fn port(config: &Config, server: Option<&Server>, report: &mut Report) {
             }
         },
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-            report.fail("port", format!("this user may not listen on {address}"), "choose a port above 1023 with --listen");
+            report.fail(
+                "port",
+                format!("this user may not listen on {address}"),
+                "choose a port above 1023 with --listen",
+            );
         }
         Err(e) => report.fail("port", format!("{address}: {e}"), "name an address of this machine with --listen"),
     }
@@ -72,7 +76,11 @@ fn keys(config: &Config, report: &mut Report) {
     let ending: Vec<&str> =
         active.iter().filter(|k| k.expires_at.is_some_and(|e| soon(e.0))).map(|k| k.name.as_str()).collect();
     if !ending.is_empty() {
-        report.warn("keys", format!("about to expire: {}", names(ending)), "make new ones, and give them to who uses these");
+        report.warn(
+            "keys",
+            format!("about to expire: {}", names(ending)),
+            "make new ones, and give them to who uses these",
+        );
     }
     let file = config.data_dir.join("keys.json");
     if machine::others_may_read(&file) {
@@ -80,7 +88,9 @@ fn keys(config: &Config, report: &mut Report) {
         report.warn("keys", what, format!("chmod 600 {}", file.display()));
     }
     if is_public && !config.session.secure_cookie {
-        let what = format!("{address} can be reached from other machines, and what is sent there is not encrypted by this server");
+        let what = format!(
+            "{address} can be reached from other machines, and what is sent there is not encrypted by this server"
+        );
         report.warn("keys", what, "put a proxy that does TLS in front, and set session.secure_cookie");
     }
 }

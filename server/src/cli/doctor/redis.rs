@@ -49,7 +49,8 @@ fn examine(config: &Config, redis: &mut Connection, report: &mut Report) -> Redi
     }
     let policy = field("maxmemory_policy");
     if field("maxmemory") != "0" && policy != "noeviction" {
-        let what = format!("maxmemory-policy is {policy}: it forgets keys when it is full, and windows count too little then");
+        let what =
+            format!("maxmemory-policy is {policy}: it forgets keys when it is full, and windows count too little then");
         report.warn("redis", what, "CONFIG SET maxmemory-policy noeviction");
     }
     if field("rdb_last_bgsave_status") != "ok" || field("aof_last_write_status") == "err" {
