@@ -218,7 +218,12 @@ impl KeyStore {
         let table = match fs.read(&path) {
             Ok(bytes) => read(&bytes, &path)?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Table::default(),
-            Err(e) => return Err(Error::from(e).context(format!("cannot read {}", path.display()))),
+            Err(e) => {
+                let error = Error::from(e).context(format!("cannot read {}", path.display()));
+                return Err(
+                    error.with_hint("run as the folder's owner, or name a folder this user may use with --data-dir")
+                );
+            }
         };
         Ok(Self { fs, path, clock, table: RwLock::new(Arc::new(table)), changing: Mutex::default() })
     }

@@ -167,6 +167,10 @@ async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Engine>> {
     let opened = Engine::open(config.engine(), fs, clock).await;
     opened.map_err(|error| match error.code {
         "data_dir_locked" => locked(&config.data_dir, error),
+        "disk_full" => error.with_hint(format!(
+            "free space on the file system of {}, or name another folder with --data-dir, and start again",
+            config.data_dir.display()
+        )),
         _ if error.kind == Kind::Corrupt && error.hint.is_none() => error.with_hint(format!(
             "run `tideline check --data-dir {0}` to see what is damaged, and with --repair to set it aside",
             config.data_dir.display()

@@ -166,7 +166,7 @@ fn a_start_that_cannot_be_names_who_is_in_the_way() {
         "{}",
         text(&folder.stderr)
     );
-    for (dir, words) in [("/proc/tideline", "--data-dir"), ("/dev/null/x", "--data-dir")] {
+    for (dir, words) in [("/proc/tideline", "--data-dir"), ("/dev/null/x", "--data-dir"), ("/dev/null", "--data-dir")] {
         let refused = tideline(&["serve", "--listen", "127.0.0.1:0", "--data-dir", dir], &[], Path::new("/"));
         assert_eq!(refused.status.code(), Some(1), "{dir}");
         assert!(text(&refused.stderr).contains(words), "{dir}: {}", text(&refused.stderr));
