@@ -89,9 +89,10 @@ macro_rules! settings {
         impl $name {
             /// Appends what is known about each setting of this table, in order.
             fn describe(into: &mut Vec<Setting>) {
+                let about = concat!($($about),+).trim_ascii();
                 $( into.push(Setting {
                     section: $section,
-                    about: concat!($($about),+).trim_ascii(),
+                    about,
                     name: stringify!($field),
                     kind: <$ty as Kind>::KIND,
                     doc: concat!($($doc),+).trim_ascii(),
