@@ -25,6 +25,9 @@ const MAX_DEPTH: usize = 60;
 const MAX_RELATIONS: u64 = 200;
 /// The most grouping sets CUBE, ROLLUP and GROUPING SETS may stand for: each costs memory the pool does not see.
 const MAX_GROUPING_SETS: u64 = 64;
+/// The most calls, casts and CASEs within each other, through subqueries too where the planner merges those: it works out
+/// the type of each level several times for the level above, so planning takes exponential time and cannot be stopped.
+const MAX_NESTED_CALLS: usize = 14;
 /// The parser counts several levels for one of ours.
 const PARSER_RECURSION: usize = 400;
 
@@ -276,7 +279,8 @@ fn first_word(statement: &Statement) -> String {
 }
 
 fn allow_query(query: &Query, tables: &[String]) -> Result<()> {
-    let mut allow = Allow { tables, names: HashMap::new(), ctes: HashMap::new(), stack: vec![0], error: None };
+    let (names, ctes) = (HashMap::new(), HashMap::new());
+    let mut allow = Allow { tables, names, ctes, stack: vec![Frame::default()], error: None };
     let _ = query.visit(&mut allow);
     match allow.error {
         Some(error) => Err(error),
@@ -287,13 +291,36 @@ fn allow_query(query: &Query, tables: &[String]) -> Result<()> {
 /// Walks a query once: refuses what writes, names no table, or stands for too much.
 struct Allow<'a> {
     tables: &'a [String],
-    /// Weight of each common table expression seen, by lower-case name.
-    names: HashMap<String, u64>,
+    /// What each common table expression seen stands for, by lower-case name.
+    names: HashMap<String, Stands>,
     /// Which query nodes are the body of which common table expression.
     ctes: HashMap<usize, String>,
-    /// Table references of each query being visited, innermost last.
-    stack: Vec<u64>,
+    /// The queries being visited, innermost last.
+    stack: Vec<Frame>,
     error: Option<Error>,
+}
+
+/// What a name stands for when it is put in.
+#[derive(Clone, Copy)]
+struct Stands {
+    /// Table references.
+    relations: u64,
+    /// Calls within each other.
+    calls: usize,
+}
+
+/// A query being visited.
+#[derive(Default)]
+struct Frame {
+    /// Its table references.
+    relations: u64,
+    /// Calls around the expression being visited, and the most so far.
+    open_calls: usize,
+    calls: usize,
+    /// The most calls of what it reads.
+    below: usize,
+    /// Whether the planner may put the expressions of what it reads into its own.
+    merges: bool,
 }
 
 fn address(query: &Query) -> usize {
@@ -308,8 +335,8 @@ impl Allow<'_> {
 
     fn add(&mut self, weight: u64) -> ControlFlow<()> {
         if let Some(top) = self.stack.last_mut() {
-            *top = top.saturating_add(weight);
-            if *top > MAX_RELATIONS {
+            top.relations = top.relations.saturating_add(weight);
+            if top.relations > MAX_RELATIONS {
                 let message = format!("the query stands for more than {MAX_RELATIONS} table references");
                 return self.stop(too_complex(message, None));
             }
@@ -332,7 +359,8 @@ impl Visitor for Allow<'_> {
             for cte in &with.cte_tables {
                 self.ctes.insert(address(&cte.query), cte.alias.name.value.to_lowercase());
                 // Known from here on, so that a use is never taken for a missing table; its weight comes after it.
-                self.names.entry(cte.alias.name.value.to_lowercase()).or_insert(1);
+                let stands = Stands { relations: 1, calls: 0 };
+                self.names.entry(cte.alias.name.value.to_lowercase()).or_insert(stands);
             }
         }
         if !query.locks.is_empty() || query.for_clause.is_some() {
@@ -347,22 +375,39 @@ impl Visitor for Allow<'_> {
         if query.format_clause.is_some() {
             return self.stop(passed_over("FORMAT", "ask for a format with the request instead"));
         }
-        self.stack.push(0);
+        self.stack.push(Frame::default());
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        let weight = self.stack.pop().unwrap_or(0);
-        if let Some(name) = self.ctes.get(&address(query)) {
-            let known = self.names.entry(name.clone()).or_insert(1);
-            *known = weight.max(*known);
+        let frame = self.stack.pop().unwrap_or_default();
+        let calls = frame.calls + if frame.merges { frame.below } else { 0 };
+        if calls > MAX_NESTED_CALLS {
+            let message = format!("more than {MAX_NESTED_CALLS} functions, casts or CASEs are within each other");
+            let hint = "take some apart; across subqueries, GROUP BY or DISTINCT between them helps";
+            return self.stop(too_complex(message, None).with_hint(hint));
         }
-        self.add(weight)
+        if let Some(name) = self.ctes.get(&address(query)) {
+            let stands = Stands { relations: 1, calls: 0 };
+            let known = self.names.entry(name.clone()).or_insert(stands);
+            *known = Stands { relations: frame.relations.max(known.relations), calls: calls.max(known.calls) };
+        } else if let Some(outer) = self.stack.last_mut() {
+            outer.below = outer.below.max(calls);
+        }
+        self.add(frame.relations)
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         if select.into.is_some() {
             return self.stop(read_only("SELECT INTO is refused"));
+        }
+        let reads_one = select.from.len() == 1 && select.from.iter().all(|from| from.joins.is_empty());
+        let groups = match &select.group_by {
+            GroupByExpr::All(_) => true,
+            GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
+        };
+        if let Some(frame) = self.stack.last_mut() {
+            frame.merges |= reads_one && !groups && select.distinct.is_none();
         }
         if !select.connect_by.is_empty() {
             return self.stop(passed_over("CONNECT BY", "join the table with itself as often as there are levels"));
@@ -410,8 +455,27 @@ impl Visitor for Allow<'_> {
         if let Err(error) = allow_name(name, self.tables, &self.names) {
             return self.stop(error);
         }
-        let weight = parts(name).last().and_then(|n| self.names.get(n)).copied().unwrap_or(1);
-        self.add(weight)
+        let stands = parts(name).last().and_then(|n| self.names.get(n)).copied();
+        let stands = stands.unwrap_or(Stands { relations: 1, calls: 0 });
+        if let Some(frame) = self.stack.last_mut() {
+            frame.below = frame.below.max(stands.calls);
+        }
+        self.add(stands.relations)
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Some(frame) = self.stack.last_mut().filter(|_| is_call(expr)) {
+            frame.open_calls += 1;
+            frame.calls = frame.calls.max(frame.open_calls);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Some(frame) = self.stack.last_mut().filter(|_| is_call(expr)) {
+            frame.open_calls -= 1;
+        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<()> {
@@ -423,6 +487,30 @@ impl Visitor for Allow<'_> {
             }
         }
     }
+}
+
+/// Whether the type of an expression is worked out from those of what it is made of, other than by an operator.
+fn is_call(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Function(_)
+            | Expr::Cast { .. }
+            | Expr::Convert { .. }
+            | Expr::Case { .. }
+            | Expr::Extract { .. }
+            | Expr::Ceil { .. }
+            | Expr::Floor { .. }
+            | Expr::Position { .. }
+            | Expr::Substring { .. }
+            | Expr::Trim { .. }
+            | Expr::Overlay { .. }
+            | Expr::AtTimeZone { .. }
+            | Expr::Struct { .. }
+            | Expr::Dictionary(_)
+            | Expr::Map(_)
+            | Expr::Array(_)
+            | Expr::Tuple(_)
+    )
 }
 
 fn writes(body: &SetExpr) -> Option<&'static str> {
@@ -453,7 +541,7 @@ fn parts(name: &ObjectName) -> Vec<String> {
         .collect()
 }
 
-fn allow_name(name: &ObjectName, tables: &[String], ctes: &HashMap<String, u64>) -> Result<()> {
+fn allow_name(name: &ObjectName, tables: &[String], ctes: &HashMap<String, Stands>) -> Result<()> {
     let parts = parts(name);
     let Some((table, schema)) = parts.split_last() else {
         return Ok(());
