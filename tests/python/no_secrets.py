@@ -7,6 +7,7 @@ notices. Where a secret must be said (the answer that makes a key) it is taken o
 """
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -205,7 +206,7 @@ def main() -> int:
               ["the password of Redis", "the secret of notices", "an address of notices", "a malformed key"]}
     hidden["a wrong key"] = f"tl_{secrets.token_urlsafe(32)}"
     all, wrong = Everything(), []
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as cleanup:
         temporary = Path(temporary)
         folder, rules = temporary / "data", temporary / "rules"
         (rules / "alerts").mkdir(parents=True)
@@ -217,6 +218,8 @@ def main() -> int:
         hooks, got = receiver()
         port = free_port()
         cache = redis(temporary, port, hidden["the password of Redis"])
+        # Whichever is the last one, also where something fails.
+        cleanup.callback(lambda: cache.kill())
         settings = {
             "TIDELINE_REDIS_URL": f"redis://:{hidden['the password of Redis']}@127.0.0.1:{port}/0",
             "TIDELINE_ALERTS_WEBHOOKS": f"http://127.0.0.1:{hooks.server_port}/{hidden['an address of notices']}?t={hidden['an address of notices']}",
@@ -227,6 +230,7 @@ def main() -> int:
         }
         for format in ("text", "json"):
             server = Server(binary, folder, **settings, TIDELINE_LOG_FORMAT=format)
+            cleanup.callback(server.process.kill)
             server.ready()
             status, _, headers = server.ask("POST", "/session", json.dumps({"key": key}), content_type="application/json")
             cookie = re.search(r"tideline[^=]*=([^;]{20,})", headers)
@@ -265,11 +269,12 @@ def main() -> int:
             cache = redis(temporary, port, hidden["the password of Redis"])
         # The disk fails: the server stops by itself, and says why.
         server = Server(binary, folder, **settings, TIDELINE_CRASH_AT="log-sync-fails:2")
+        cleanup.callback(server.process.kill)
         server.ready()
-        for i in range(3):
+        for i in range(200):
+            event = {"event_type": "purchase", "event_id": f"e{i}", "event_ts": 1772323200000 + i, "order_id": f"o{i}", "price": 3}
             try:
-                _, answer, _ = server.ask("POST", "/events", f'{{"event_type":"page_view","event_ts":{1772323200000 + i}}}',
-                                          authorization=f"Bearer {key}")
+                _, answer, _ = server.ask("POST", "/events", json.dumps(event), authorization=f"Bearer {key}")
                 all.add("an event that could not be stored", answer)
             except OSError:
                 break
