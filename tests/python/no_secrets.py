@@ -86,7 +86,8 @@ class Server:
         raise RuntimeError("the server did not become ready")
 
     def ask(self, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        # A guard against hanging.
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
         answer = (response.status, response.read().decode(errors="replace"), str(response.headers))
