@@ -27,7 +27,9 @@ const MAX_RELATIONS: u64 = 200;
 const MAX_GROUPING_SETS: u64 = 64;
 /// The most calls, casts and CASEs within each other, through subqueries too where the planner merges those: it works out
 /// the type of each level several times for the level above, so planning takes exponential time and cannot be stopped.
-const MAX_NESTED_CALLS: usize = 14;
+pub(super) const MAX_NESTED_CALLS: usize = 18;
+/// Functions that are planned as a CASE with their argument in it twice, and count so.
+const TWICE: [&str; 4] = ["coalesce", "nvl", "nvl2", "ifnull"];
 /// The parser counts several levels for one of ours.
 const PARSER_RECURSION: usize = 400;
 
@@ -41,6 +43,7 @@ const TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
 pub(super) struct TextLimits {
     pub(super) max_bytes: usize,
     pub(super) max_operators: usize,
+    pub(super) max_calls: usize,
 }
 
 /// Parses `sql` when it is small enough, or says what is wrong with it. `tables` are the names that can be read.
@@ -70,7 +73,7 @@ pub(super) fn check(sql: &str, limits: TextLimits, tables: &[String]) -> Result<
             read_only("several statements in one request are refused").with_hint("send one statement a request")
         );
     }
-    allow(&statement, tables)?;
+    allow(&statement, limits, tables)?;
     Ok(statement)
 }
 
@@ -245,19 +248,19 @@ fn is_operator(token: &Token) -> bool {
 }
 
 /// The allow-list over the parsed statement.
-fn allow(statement: &DfStatement, tables: &[String]) -> Result<()> {
+fn allow(statement: &DfStatement, limits: TextLimits, tables: &[String]) -> Result<()> {
     match statement {
         DfStatement::Explain(explain) => match explain.statement.as_ref() {
             DfStatement::Statement(inner) => match inner.as_ref() {
-                Statement::Query(query) => allow_query(query, tables),
+                Statement::Query(query) => allow_query(query, limits, tables),
                 _ => Err(read_only("only a SELECT can be explained")),
             },
             _ => Err(read_only("only a SELECT can be explained")),
         },
         DfStatement::Statement(statement) => match statement.as_ref() {
-            Statement::Query(query) => allow_query(query, tables),
+            Statement::Query(query) => allow_query(query, limits, tables),
             Statement::Explain { statement, .. } => match statement.as_ref() {
-                Statement::Query(query) => allow_query(query, tables),
+                Statement::Query(query) => allow_query(query, limits, tables),
                 _ => Err(read_only("only a SELECT can be explained")),
             },
             Statement::ExplainTable { table_name, .. } => allow_name(table_name, tables, &HashMap::new()),
@@ -278,9 +281,10 @@ fn first_word(statement: &Statement) -> String {
     statement.to_string().split_whitespace().next().unwrap_or("the statement").to_uppercase()
 }
 
-fn allow_query(query: &Query, tables: &[String]) -> Result<()> {
+fn allow_query(query: &Query, limits: TextLimits, tables: &[String]) -> Result<()> {
     let (names, ctes) = (HashMap::new(), HashMap::new());
-    let mut allow = Allow { tables, names, ctes, stack: vec![Frame::default()], error: None };
+    let stack = vec![Frame::default()];
+    let mut allow = Allow { tables, max_calls: limits.max_calls, names, ctes, stack, error: None };
     let _ = query.visit(&mut allow);
     match allow.error {
         Some(error) => Err(error),
@@ -291,6 +295,8 @@ fn allow_query(query: &Query, tables: &[String]) -> Result<()> {
 /// Walks a query once: refuses what writes, names no table, or stands for too much.
 struct Allow<'a> {
     tables: &'a [String],
+    /// See [`MAX_NESTED_CALLS`].
+    max_calls: usize,
     /// What each common table expression seen stands for, by lower-case name.
     names: HashMap<String, Stands>,
     /// Which query nodes are the body of which common table expression.
@@ -382,8 +388,9 @@ impl Visitor for Allow<'_> {
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let frame = self.stack.pop().unwrap_or_default();
         let calls = frame.calls + if frame.merges { frame.below } else { 0 };
-        if calls > MAX_NESTED_CALLS {
-            let message = format!("more than {MAX_NESTED_CALLS} functions, casts or CASEs are within each other");
+        if calls > self.max_calls {
+            let most = self.max_calls;
+            let message = format!("more than {most} functions, casts or CASEs are within each other");
             let hint = "take some apart; across subqueries, GROUP BY or DISTINCT between them helps";
             return self.stop(too_complex(message, None).with_hint(hint));
         }
@@ -464,16 +471,16 @@ impl Visitor for Allow<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Some(frame) = self.stack.last_mut().filter(|_| is_call(expr)) {
-            frame.open_calls += 1;
+        if let Some(frame) = self.stack.last_mut() {
+            frame.open_calls += calls(expr);
             frame.calls = frame.calls.max(frame.open_calls);
         }
         ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Some(frame) = self.stack.last_mut().filter(|_| is_call(expr)) {
-            frame.open_calls -= 1;
+        if let Some(frame) = self.stack.last_mut() {
+            frame.open_calls -= calls(expr);
         }
         ControlFlow::Continue(())
     }
@@ -489,12 +496,15 @@ impl Visitor for Allow<'_> {
     }
 }
 
-/// Whether the type of an expression is worked out from those of what it is made of, other than by an operator.
-fn is_call(expr: &Expr) -> bool {
-    matches!(
+/// 1 where the type of an expression is worked out from those of what it is made of, other than by an operator.
+fn calls(expr: &Expr) -> usize {
+    if let Expr::Function(function) = expr {
+        let is_twice = parts(&function.name).last().is_some_and(|name| TWICE.contains(&name.as_str()));
+        return if is_twice { 2 } else { 1 };
+    }
+    usize::from(matches!(
         expr,
-        Expr::Function(_)
-            | Expr::Cast { .. }
+        Expr::Cast { .. }
             | Expr::Convert { .. }
             | Expr::Case { .. }
             | Expr::Extract { .. }
@@ -510,7 +520,7 @@ fn is_call(expr: &Expr) -> bool {
             | Expr::Map(_)
             | Expr::Array(_)
             | Expr::Tuple(_)
-    )
+    ))
 }
 
 fn writes(body: &SetExpr) -> Option<&'static str> {
