@@ -239,7 +239,8 @@ async def churn(port: int) -> dict[int, int]:
 
 
 async def no_reading(port: int) -> dict[int, int]:
-    """Asks for answers without an end and reads a byte now and then, until the server gives up."""
+    """Asks for answers without an end and reads a byte now and then, until the server gives up. Listeners are left alone for
+    longer, since what they miss is skipped: they go away by themselves here, and must be let go then."""
     endless = b"SELECT a.value, b.value AS other FROM generate_series(1, 100000) a, generate_series(1, 100000) b"
     sql = post("/sql.ndjson", len(endless), "content-type: application/sql\r\n") + endless
     live = b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n"
@@ -248,7 +249,8 @@ async def no_reading(port: int) -> dict[int, int]:
         reader, writer = await connect(port, small_window=True)
         writer.write([sql, live][i % 2])
         answer = await asyncio.wait_for(reader.read(16), GUARD)
-        end = time.monotonic() + GUARD
+        is_listener = i % 2 == 1
+        end = time.monotonic() + (8 if is_listener else GUARD)
         # The stream's own buffer is full at 2 KiB; from then on the kernel's is.
         while time.monotonic() < end and not reader.at_eof() and reader.exception() is None:
             if not writer.transport.is_closing():
@@ -260,7 +262,7 @@ async def no_reading(port: int) -> dict[int, int]:
                 break
             await asyncio.sleep(0.5)
         else:
-            if time.monotonic() >= end:
+            if time.monotonic() >= end and not is_listener:
                 raise RuntimeError(f"still served after {GUARD} s: {[sql, live][i % 2][:20]!r}")
         writer.close()
         return status_of(answer)
@@ -278,8 +280,9 @@ def peer_is_gone(writer: asyncio.StreamWriter) -> bool:
 # What is done, how it is called, the statuses it may end with. 0 is a connection closed without an answer.
 ATTACKS = [
     ("2,000 connections whose headers drip", slow_headers, {0, 408}),
-    ("2,000 connections whose bodies drip", slow_bodies, {408}),
-    ("200 statements in dripping chunks", slow_chunks, {408}),
+    # Who still sends when the connection is closed may lose the answer to a reset.
+    ("2,000 connections whose bodies drip", slow_bodies, {408, 0}),
+    ("200 statements in dripping chunks", slow_chunks, {408, 0}),
     ("40 bombs of 256 MiB (gzip) and 1 GiB (zstd)", bombs, {413, 503}),
     ("8 bodies of 1 GiB", gigabytes, {413, 0}),
     ("200 floods of headers", header_floods, {431, 400, 0}),

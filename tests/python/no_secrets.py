@@ -226,8 +226,8 @@ def main() -> int:
             "TIDELINE_ALERTS_WEBHOOKS": f"http://127.0.0.1:{hooks.server_port}/{hidden['an address of notices']}?t={hidden['an address of notices']}",
             "TIDELINE_ALERTS_WEBHOOK_SECRET": hidden["the secret of notices"], "TIDELINE_ALERTS_WARM_UP": "0s",
             "TIDELINE_ALERTS_WEBHOOK_RETRY": "200ms", "TIDELINE_METRICS_DIR": str(rules),
-            # With an equals sign it is a filter, and libraries are heard too.
-            "TIDELINE_LOG_LEVEL": "trace,tideline_server=trace",
+            # With an equals sign it is a filter, and libraries are heard too; but for those that never see a secret and never stop talking.
+            "TIDELINE_LOG_LEVEL": "trace,tideline_server=trace,datafusion=info,sqlparser=info",
         }
         for format in ("text", "json"):
             server = Server(binary, folder, **settings, TIDELINE_LOG_FORMAT=format)
