@@ -130,7 +130,7 @@ def traced(server: Server, folder: Path) -> list[str] | None:
         if "answered" in (got := ask(server, statement)):
             raise RuntimeError(f"{statement}: {got}")
     # Written last, so that everything before it is in the file too.
-    server.text("POST", "/events", b'{"event_type":"page_view","event_ts":1772323200000,"event_id":"last"}')
+    server.text("POST", "/events", b'{"event_type":"purchase","event_ts":1772323200000,"event_id":"last","order_id":"o","price":3}')
     server.request("POST", "/admin/flush")
     for _ in range(600):
         if log.read_text(errors="replace").count("_delta_log") > 0:
