@@ -90,7 +90,7 @@ SELECT count(*) AS x FROM generate_series(1, 1000000)
 
 = any
 # Filters go down through groups; what they are put into must stay quick to plan.
-WITH c0 AS (SELECT seq AS x FROM events), c1 AS (SELECT coalesce(x, 1) AS x FROM c0 GROUP BY 1), c2 AS (SELECT coalesce(x, 2) AS x FROM c1 GROUP BY 1), c3 AS (SELECT coalesce(x, 3) AS x FROM c2 GROUP BY 1), c4 AS (SELECT coalesce(x, 4) AS x FROM c3 GROUP BY 1), c5 AS (SELECT coalesce(x, 5) AS x FROM c4 GROUP BY 1), c6 AS (SELECT coalesce(x, 6) AS x FROM c5 GROUP BY 1), c7 AS (SELECT coalesce(x, 7) AS x FROM c6 GROUP BY 1), c8 AS (SELECT coalesce(x, 8) AS x FROM c7 GROUP BY 1) SELECT x FROM c8 WHERE x > 3
+WITH c0 AS (SELECT seq AS x FROM events), c1 AS (SELECT coalesce(x, 1) AS x FROM c0 GROUP BY 1), c2 AS (SELECT coalesce(x, 2) AS x FROM c1 GROUP BY 1), c3 AS (SELECT coalesce(x, 3) AS x FROM c2 GROUP BY 1), c4 AS (SELECT coalesce(x, 4) AS x FROM c3 GROUP BY 1) SELECT x FROM c4 WHERE x > 3
 
 # --- Looking around.
 = any
