@@ -21,8 +21,12 @@ BENCH_FLAGS ?=
 # `make api API_EXAMPLES=200 API_SEED=7` for a longer run of other requests.
 API_EXAMPLES ?= 5
 API_SEED ?= 1
+# `make soak SOAK_MINUTES=10 SOAK_SEED=7` for a shorter run with the same faults.
+SOAK_MINUTES ?= 30
+SOAK_SEED ?=
 
-.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients sdks postgres truth notebooks api monitoring bench clean
+.PHONY: help setup page browser demo build test fmt fmt-check lint doc deny unit clients sdks postgres readme hostile truth notebooks api \
+  monitoring bench soak coverage clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,7 +45,7 @@ build: page ## the release build: target/release/tideline
 	cargo build --release -p tideline
 
 # The order is cheap first, and the tests' own closing line last.
-test: setup page fmt-check deny lint doc clients truth notebooks api monitoring browser unit ## everything CI checks
+test: setup page fmt-check deny lint doc clients readme hostile truth notebooks api monitoring browser unit ## everything CI checks
 
 page: dashboard/dist/index.html ## build the dashboard, which the next cargo build takes in
 
@@ -114,6 +118,23 @@ api: $(API)/ready ## requests made from /openapi.json: no 5xx, and no answer tha
 monitoring: $(MONITORING)/ready ## what is in deploy/, a real Prometheus with its rules, every name and SQL text of a dashboard
 	cargo build --workspace --locked
 	$(MONITORING)/bin/python tests/python/monitoring/run.py --tideline target/debug/tideline
+
+readme: $(CLIENTS)/ready ## the README's first steps, pasted into a shell; and every link of the documents
+	cargo build --workspace --locked
+	$(CLIENTS)/bin/python tests/python/readme.py --tideline target/debug/tideline
+
+hostile: ## refused SQL, slow and hostile clients, and a search for secrets, against real processes
+	cargo build --workspace --locked
+	python3 tests/python/sql_guard.py --tideline target/debug/tideline
+	python3 tests/python/hostile_http.py --tideline target/debug/tideline
+	python3 tests/python/no_secrets.py --tideline target/debug/tideline
+
+soak: ## half an hour under traffic with faults at random; SOAK_MINUTES and SOAK_SEED choose another run
+	cargo build --workspace --locked
+	python3 tests/python/soak.py --tideline target/debug/tideline --minutes $(SOAK_MINUTES) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+
+coverage: ## which lines the Rust tests reach; report in target/coverage
+	scripts/coverage.sh
 
 truth: ## every metric, worked out a second time in Python, over a known week and over shops made up at random
 	cargo build --workspace --locked

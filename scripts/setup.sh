@@ -54,6 +54,11 @@ if [ -z "${CHROMIUM:-}" ] && ! command -v chromium > /dev/null && ! command -v c
   command -v chromium > /dev/null || need "chromium" "tests of the dashboard" \
     "apt-get install chromium, or name a Chromium in CHROMIUM"
 fi
+if ! command -v strace > /dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends strace; } \
+    > /dev/null || true
+fi
+command -v strace > /dev/null || note "strace is not installed; that refused SQL opens no file is not traced (apt-get install strace)"
 if ! command -v redis-server > /dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
   echo "installing redis-server, which the tests start"
   # RUNLEVEL=1 keeps the package from starting a server of its own.

@@ -30,6 +30,8 @@ pub use webhook::WebhookUrl;
 pub struct Setting {
     /// The table it stands in; empty at the top.
     pub section: &'static str,
+    /// What that table is about.
+    pub about: &'static str,
     /// Its name within that table.
     pub name: &'static str,
     /// The type, as people write it.
@@ -88,8 +90,10 @@ macro_rules! settings {
         impl $name {
             /// Appends what is known about each setting of this table, in order.
             fn describe(into: &mut Vec<Setting>) {
+                let about = concat!($($about),+).trim_ascii();
                 $( into.push(Setting {
                     section: $section,
+                    about,
                     name: stringify!($field),
                     kind: <$ty as Kind>::KIND,
                     doc: concat!($($doc),+).trim_ascii(),
@@ -148,6 +152,8 @@ settings! {
         header_timeout: Period = Period::secs(10),
         /// How long a request's body, or the reading of an answer, may stand still.
         body_timeout: Period = Period::secs(15),
+        /// Bytes a second at which a request's body must come once it takes longer than `http.body_timeout`; 0 is no limit.
+        min_body_rate: ByteSize = ByteSize::kib(4),
         /// How long a connection may stay open without a request.
         idle_timeout: Period = Period::secs(75),
         /// Longest path and query accepted, in bytes.

@@ -19,6 +19,7 @@ pub mod routes;
 pub mod openapi;
 pub mod monitoring;
 pub mod app;
+pub mod host;
 pub mod listen;
 pub mod postgres;
 pub mod shutdown;

@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::config::Http;
+use crate::host;
 use crate::http::client::Peer;
 use activity::{Activity, Phase, Running};
 use patience::Patient;
@@ -66,7 +67,9 @@ pub fn bind_for(address: SocketAddr, has_keys: bool, flag: &str) -> Result<TcpLi
     let bound = socket.bind(address).and_then(|()| socket.listen(BACKLOG));
     bound.map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => {
-            Error::busy("address_in_use", format!("another program listens on {address} already")).with_hint(format!(
+            let by =
+                host::listener(address).map_or_else(|| "another program".to_owned(), |process| process.to_string());
+            Error::busy("address_in_use", format!("{by} listens on {address} already")).with_hint(format!(
                 "stop it, or choose another port with {flag}, for example {flag} 127.0.0.1:{}",
                 address.port().checked_add(1).unwrap_or(8081)
             ))

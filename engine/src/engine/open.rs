@@ -61,7 +61,9 @@ pub(super) fn lock_new(fs: &Arc<dyn Fs>, data_dir: &Path) -> Result<FolderLock> 
             format!("another process is using the data folder {}", data_dir.display()),
         )
         .with_hint("stop it, talk to it over HTTP, or name another folder with --data-dir")),
-        Err(e) => Err(Error::from(e).context(format!("cannot lock the data folder {}", data_dir.display()))),
+        Err(e) => Err(Error::from(e)
+            .context(format!("cannot lock the data folder {}", data_dir.display()))
+            .with_hint("run as the folder's owner, or name a folder this user may write with --data-dir")),
     }
 }
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 pub mod crash;
 mod disk;
 pub mod hook;
+pub mod host;
 pub mod open_files;
 pub mod real;
 pub mod sim;
@@ -97,6 +98,10 @@ pub trait Fs: Debug + Send + Sync {
     fn stat(&self, path: &Path) -> io::Result<Stat>;
     /// Returns when the names in this folder would survive a loss of power.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Lets nobody but this user read a file, where the system has such rights.
+    fn make_private(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
     /// Takes the exclusive lock of this name, creating the file; `WouldBlock` while somebody holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>>;
 

@@ -117,7 +117,9 @@ impl Found {
                 Error::invalid("type_error", clean(m))
                     .with_hint("use try_cast(… AS …) to get NULL for what does not fit")
             }
-            ArrowError::ComputeError(message) => Error::invalid("type_error", clean(message)),
+            ArrowError::ComputeError(message) => {
+                from_regex(message).unwrap_or_else(|| Error::invalid("type_error", clean(message)))
+            }
             ArrowError::MemoryError(_) | ArrowError::OffsetOverflowError(_) => exhausted(),
             ArrowError::IoError(_, io) => from_io(io),
             ArrowError::ParquetError(_) => unreadable(),
@@ -134,9 +136,25 @@ impl Found {
         } else if let Some(inner) = source.downcast_ref::<ArrowError>() {
             self.arrow(inner);
         } else {
-            self.error = Some(internal("the query failed unexpectedly"));
+            let said = source.to_string();
+            self.error = Some(from_regex(&said).unwrap_or_else(|| internal("the query failed unexpectedly")));
         }
     }
+}
+
+/// A pattern that is none, or that is too large: told by its compiler in several lines, with a picture.
+fn from_regex(said: &str) -> Option<Error> {
+    if !["regex parse error", "Regular expression did not compile", "regex exceeds size limit"]
+        .iter()
+        .any(|part| said.contains(part))
+    {
+        return None;
+    }
+    let why = said.lines().find_map(|line| line.trim().strip_prefix("error: ")).unwrap_or("it is too large");
+    Some(
+        Error::invalid("type_error", format!("the regular expression cannot be used: {why}"))
+            .with_hint("write a backslash before characters that stand for themselves: \\( \\[ \\."),
+    )
 }
 
 /// One of our errors, seen through a shared reference: everything but its source.
@@ -241,6 +259,9 @@ fn from_internal(message: &str) -> Error {
             "type_error",
             format!("{} does not take arguments of these types", lower_first(function)),
         );
+    }
+    if let Some(error) = from_regex(message) {
+        return error;
     }
     if ["coerc", "Unavailable default cast"].iter().any(|part| message.contains(part)) {
         return Error::invalid("type_error", clean(message));

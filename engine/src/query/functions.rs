@@ -4,30 +4,24 @@
 //! `generate_series(1, 2e8)` take gigabytes under any pool. So each such function computes what it would make from
 //! its arguments first, and refuses.
 
+mod cost;
+
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, FieldRef, Float64Type, IntervalMonthDayNanoType};
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::catalog::{TableFunction, TableFunctionArgs, TableFunctionImpl, TableProvider};
-use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::execution::SessionStateDefaults;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawDictionaryExpr};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-use super::errors::external;
-use crate::error::{Error, Kind};
+pub(super) use cost::Cost;
+use cost::{check_type, series, too_much};
 
-/// The most bytes one call may make for one batch of rows.
-const MAX_CALL_BYTES: f64 = 64.0 * 1024.0 * 1024.0;
-/// The most list elements one call may make for one batch of rows.
-const MAX_CALL_ELEMENTS: f64 = 1_000_000.0;
-/// The most steps a quadratic function may take for one batch of rows: it cannot be interrupted.
-const MAX_CALL_STEPS: f64 = 200_000_000.0;
 /// The most rows `FROM generate_series(…)` may make.
 const MAX_SERIES_ROWS: f64 = 10_000_000.0;
-
-const DAY_SECONDS: f64 = 86_400.0;
 
 /// Scalar functions that can be called. A new version of DataFusion adds to this only through a change here.
 /// Left out on purpose: `input_file_name` and `file_row_index` (storage is not the client's business).
@@ -77,206 +71,6 @@ pub(super) fn table() -> Vec<Arc<TableFunction>> {
         .collect()
 }
 
-fn too_much(name: &str, what: &str) -> DataFusionError {
-    external(
-        Error::new(Kind::TooLarge, "function_limit", format!("{name}() would make {what}, more than it may"))
-            .with_hint("ask for less of it"),
-    )
-}
-
-/// What a function makes of its arguments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Cost {
-    /// text × count
-    Repeat,
-    /// count, in characters
-    Pad,
-    /// count, in list elements
-    Resize,
-    /// value × count
-    RepeatValue,
-    /// (end − start) / step
-    Series,
-    /// every occurrence replaced by something longer
-    Replace,
-    /// text + every separator
-    Join,
-    /// the sum of all arguments
-    Sum,
-    /// length × length
-    Product,
-}
-
-impl Cost {
-    fn of(name: &str) -> Option<Self> {
-        Some(match name {
-            "repeat" => Self::Repeat,
-            "lpad" | "rpad" => Self::Pad,
-            "array_resize" => Self::Resize,
-            "array_repeat" => Self::RepeatValue,
-            "range" | "generate_series" => Self::Series,
-            "replace" | "regexp_replace" => Self::Replace,
-            "array_to_string" => Self::Join,
-            "concat" | "concat_ws" | "array_concat" | "make_array" => Self::Sum,
-            "levenshtein" => Self::Product,
-            _ => return None,
-        })
-    }
-
-    /// Refuses what would be too much for one batch.
-    pub(super) fn check(self, name: &str, args: &[ColumnarValue], rows: usize) -> Result<()> {
-        let arg = |i: usize| args.get(i);
-        let bytes = |total: f64| {
-            if total > MAX_CALL_BYTES { Err(too_much(name, &format!("{total:.0} bytes of text"))) } else { Ok(()) }
-        };
-        let elements = |total: f64| {
-            if total > MAX_CALL_ELEMENTS {
-                Err(too_much(name, &format!("lists of {total:.0} elements in all")))
-            } else {
-                Ok(())
-            }
-        };
-        match self {
-            Self::Repeat => bytes(product(&lengths(arg(0), rows)?, &numbers(arg(1), rows)?)),
-            Self::Pad => bytes(numbers(arg(1), rows)?.iter().map(|n| n.max(0.0)).sum()),
-            Self::Resize => elements(numbers(arg(1), rows)?.iter().map(|n| n.max(0.0)).sum()),
-            Self::RepeatValue => {
-                let counts = numbers(arg(1), rows)?;
-                bytes(product(&lengths(arg(0), rows)?, &counts))?;
-                elements(counts.iter().map(|n| n.max(0.0)).sum())
-            }
-            Self::Series => elements(series(args, rows)?),
-            Self::Replace => {
-                let (texts, from, to) = (lengths(arg(0), rows)?, lengths(arg(1), rows)?, lengths(arg(2), rows)?);
-                // A regular expression may match the empty text between any two characters.
-                let shortest = |from: f64| if name == "replace" { from.max(1.0) } else { 1.0 };
-                let total = (0..rows).map(|i| texts[i] + (texts[i] / shortest(from[i]) + 1.0) * to[i]).sum();
-                bytes(total)
-            }
-            Self::Join => bytes(product(&lengths(arg(0), rows)?, &lengths(arg(1), rows)?)),
-            Self::Sum => {
-                let mut total = 0.0;
-                for value in args {
-                    total += lengths(Some(value), rows)?.iter().sum::<f64>();
-                }
-                bytes(total)
-            }
-            Self::Product => {
-                let steps = product(&lengths(arg(0), rows)?, &lengths(arg(1), rows)?);
-                if steps > MAX_CALL_STEPS { Err(too_much(name, &format!("{steps:.0} comparisons"))) } else { Ok(()) }
-            }
-        }
-    }
-}
-
-fn product(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b.max(0.0)).sum()
-}
-
-fn array(value: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
-    match value {
-        // One element is enough: the callers stretch it.
-        ColumnarValue::Scalar(scalar) => scalar.to_array_of_size(1),
-        ColumnarValue::Array(array) => Ok(Arc::clone(array)),
-    }
-    .map(|array| if array.len() > rows { array.slice(0, rows) } else { array })
-}
-
-fn stretch(mut values: Vec<f64>, rows: usize) -> Vec<f64> {
-    if values.len() == 1 && rows != 1 {
-        values = vec![values[0]; rows];
-    }
-    values.resize(rows, 0.0);
-    values
-}
-
-/// How long each row's value is: bytes of text, elements of a list (8 bytes each at least), else 8.
-fn lengths(value: Option<&ColumnarValue>, rows: usize) -> Result<Vec<f64>> {
-    let Some(value) = value else {
-        return Ok(vec![0.0; rows]);
-    };
-    let array = array(value, rows)?;
-    let values = match array.data_type() {
-        DataType::Utf8 => array.as_string::<i32>().iter().map(|s| s.map_or(0.0, |s| s.len() as f64)).collect(),
-        DataType::LargeUtf8 => array.as_string::<i64>().iter().map(|s| s.map_or(0.0, |s| s.len() as f64)).collect(),
-        DataType::Utf8View => array.as_string_view().iter().map(|s| s.map_or(0.0, |s| s.len() as f64)).collect(),
-        DataType::Null => vec![0.0; array.len()],
-        // Lists and the like: the mean of what the whole column takes.
-        _ if array.is_empty() => Vec::new(),
-        _ => vec![array.get_array_memory_size() as f64 / array.len() as f64; array.len()],
-    };
-    Ok(stretch(values, rows))
-}
-
-/// Each row's number, 0 where there is none.
-fn numbers(value: Option<&ColumnarValue>, rows: usize) -> Result<Vec<f64>> {
-    let Some(value) = value else {
-        return Ok(vec![0.0; rows]);
-    };
-    let array = arrow::compute::cast(&array(value, rows)?, &DataType::Float64)?;
-    let values = array.as_primitive::<Float64Type>().iter().map(|n| n.unwrap_or(0.0)).collect();
-    Ok(stretch(values, rows))
-}
-
-/// The elements a series makes in all rows: integers as they are, times in seconds.
-fn series(args: &[ColumnarValue], rows: usize) -> Result<f64> {
-    let (start, end) = match args {
-        [end] => (vec![0.0; rows], points(Some(end), rows)?),
-        _ => (points(args.first(), rows)?, points(args.get(1), rows)?),
-    };
-    let steps = match args.get(2) {
-        Some(step) => points(Some(step), rows)?,
-        None => vec![1.0; rows],
-    };
-    Ok((0..rows).map(|i| count(start[i], end[i], steps[i])).sum())
-}
-
-/// How many steps lie between two points; a step of nothing is left to the function's own complaint.
-fn count(start: f64, end: f64, step: f64) -> f64 {
-    if step == 0.0 { 0.0 } else { ((end - start) / step + 1.0).max(0.0) }
-}
-
-/// Numbers, or times and intervals in seconds (a month counts 28 days: an upper bound on the count).
-fn points(value: Option<&ColumnarValue>, rows: usize) -> Result<Vec<f64>> {
-    let Some(value) = value else {
-        return Ok(vec![0.0; rows]);
-    };
-    let array = array(value, rows)?;
-    let seconds: Vec<f64> = match array.data_type() {
-        DataType::Interval(_) => {
-            let cast = arrow::compute::cast(&array, &DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano))?;
-            let intervals = cast.as_primitive::<IntervalMonthDayNanoType>();
-            intervals
-                .iter()
-                .map(|i| {
-                    i.map_or(0.0, |i| {
-                        (f64::from(i.months) * 28.0 + f64::from(i.days)) * DAY_SECONDS + i.nanoseconds as f64 / 1e9
-                    })
-                })
-                .collect()
-        }
-        DataType::Date32 => numbers_of(&arrow::compute::cast(&array, &DataType::Int32)?, DAY_SECONDS)?,
-        DataType::Date64 => numbers_of(&arrow::compute::cast(&array, &DataType::Int64)?, 1e-3)?,
-        DataType::Timestamp(unit, _) => {
-            use arrow::datatypes::TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
-            let scale = match unit {
-                Second => 1.0,
-                Millisecond => 1e-3,
-                Microsecond => 1e-6,
-                Nanosecond => 1e-9,
-            };
-            numbers_of(&arrow::compute::cast(&array, &DataType::Int64)?, scale)?
-        }
-        _ => numbers_of(&array, 1.0)?,
-    };
-    Ok(stretch(seconds, rows))
-}
-
-fn numbers_of(array: &ArrayRef, scale: f64) -> Result<Vec<f64>> {
-    let array = arrow::compute::cast(array, &DataType::Float64)?;
-    Ok(array.as_primitive::<Float64Type>().iter().map(|n| n.unwrap_or(0.0) * scale).collect())
-}
-
 /// A function that looks at what it would make before it makes it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
@@ -298,11 +92,15 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(arg_types)
+        let made = self.inner.return_type(arg_types)?;
+        check_type(self.inner.name(), &made)?;
+        Ok(made)
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        self.inner.return_field_from_args(args)
+        let made = self.inner.return_field_from_args(args)?;
+        check_type(self.inner.name(), made.data_type())?;
+        Ok(made)
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
@@ -316,6 +114,65 @@ impl ScalarUDFImpl for Bounded {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         self.cost.check(self.inner.name(), &args.args, args.number_rows)?;
         self.inner.invoke_with_args(args)
+    }
+}
+
+/// Plans what SQL has a notation for (`[a, b]`, `{k: v}`, `MAP {…}`, OVERLAY) as the bounded functions of that name;
+/// DataFusion's planners would take its own.
+#[derive(Debug)]
+pub(super) struct LiteralPlanner {
+    array: Arc<ScalarUDF>,
+    tuple: Arc<ScalarUDF>,
+    named: Arc<ScalarUDF>,
+    map: Arc<ScalarUDF>,
+    overlay: Arc<ScalarUDF>,
+}
+
+impl LiteralPlanner {
+    /// Over the functions of [`scalar`]; `None` where one of them is not there.
+    pub(super) fn new(functions: &[Arc<ScalarUDF>]) -> Option<Self> {
+        let named = |name: &str| functions.iter().find(|f| f.name() == name).map(Arc::clone);
+        Some(Self {
+            array: named("make_array")?,
+            tuple: named("struct")?,
+            named: named("named_struct")?,
+            map: named("map")?,
+            overlay: named("overlay")?,
+        })
+    }
+}
+
+impl ExprPlanner for LiteralPlanner {
+    fn plan_array_literal(&self, exprs: Vec<Expr>, _: &DFSchema) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(self.array.call(exprs)))
+    }
+
+    fn plan_struct_literal(&self, args: Vec<Expr>, is_named: bool) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(if is_named { self.named.call(args) } else { self.tuple.call(args) }))
+    }
+
+    fn plan_dictionary_literal(
+        &self,
+        expr: RawDictionaryExpr,
+        _: &DFSchema,
+    ) -> Result<PlannerResult<RawDictionaryExpr>> {
+        let args = expr.keys.into_iter().zip(expr.values).flat_map(|(key, value)| [key, value]).collect();
+        Ok(PlannerResult::Planned(self.named.call(args)))
+    }
+
+    fn plan_make_map(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        if !args.len().is_multiple_of(2) {
+            return plan_err!("MAP requires a value for each key");
+        }
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        for (i, expr) in args.into_iter().enumerate() {
+            if i % 2 == 0 { keys.push(expr) } else { values.push(expr) }
+        }
+        Ok(PlannerResult::Planned(self.map.call(vec![self.array.call(keys), self.array.call(values)])))
+    }
+
+    fn plan_overlay(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(self.overlay.call(args)))
     }
 }
 
@@ -335,7 +192,7 @@ impl TableFunctionImpl for BoundedSeries {
             })
             .collect();
         if let Some(literals) = literals {
-            let rows = series(&literals, 1)?;
+            let rows: f64 = series(&literals, 1)?.iter().sum();
             if rows > MAX_SERIES_ROWS {
                 return Err(too_much(self.0.name(), &format!("{rows:.0} rows")));
             }

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, ObjectName, Query, Select, SetExpr, Statement, Visit, Visitor,
+    Expr, GroupByExpr, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
@@ -27,6 +27,11 @@ const MAX_DEPTH: usize = 60;
 const MAX_RELATIONS: u64 = 200;
 /// The most grouping sets CUBE, ROLLUP and GROUPING SETS may stand for: each costs memory the pool does not see.
 const MAX_GROUPING_SETS: u64 = 64;
+/// The most calls, casts and CASEs within each other, through subqueries too where the planner merges those: it works out
+/// the type of each level several times for the level above, so planning takes exponential time and cannot be stopped.
+pub(super) const MAX_NESTED_CALLS: usize = 18;
+/// Functions that are planned as a CASE with their argument in it twice, and count so.
+const TWICE: [&str; 4] = ["coalesce", "nvl", "nvl2", "ifnull"];
 /// The parser counts several levels for one of ours.
 const PARSER_RECURSION: usize = 400;
 
@@ -40,6 +45,7 @@ const TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
 pub(super) struct TextLimits {
     pub(super) max_bytes: usize,
     pub(super) max_operators: usize,
+    pub(super) max_calls: usize,
 }
 
 /// What can be read, by name.
@@ -90,7 +96,7 @@ pub(super) fn check(sql: &str, limits: TextLimits, readable: Readable<'_>) -> Re
             read_only("several statements in one request are refused").with_hint("send one statement a request")
         );
     }
-    allow(&statement, readable)?;
+    allow(&statement, limits, readable)?;
     Ok(statement)
 }
 
@@ -169,6 +175,11 @@ fn refuse_or(error: DataFusionError, tokens: &[TokenWithSpan]) -> Error {
 fn read_only(message: impl Into<String>) -> Error {
     let message = format!("SQL is read-only here: {}", message.into());
     Error::new(Kind::Forbidden, "read_only", message).with_hint("use SELECT, EXPLAIN, SHOW TABLES or DESCRIBE")
+}
+
+/// The error of what the parser takes and the planner passes over: the answer would be that of another question.
+fn passed_over(what: &str, hint: &str) -> Error {
+    Error::invalid("not_supported", format!("{what} is not supported")).with_hint(hint)
 }
 
 fn too_complex(message: String, at: Option<Position>) -> Error {
@@ -277,19 +288,19 @@ fn is_operator(token: &Token) -> bool {
 }
 
 /// The allow-list over the parsed statement.
-fn allow(statement: &DfStatement, readable: Readable<'_>) -> Result<()> {
+fn allow(statement: &DfStatement, limits: TextLimits, readable: Readable<'_>) -> Result<()> {
     match statement {
         DfStatement::Explain(explain) => match explain.statement.as_ref() {
             DfStatement::Statement(inner) => match inner.as_ref() {
-                Statement::Query(query) => allow_query(query, readable),
+                Statement::Query(query) => allow_query(query, limits, readable),
                 _ => Err(read_only("only a SELECT can be explained")),
             },
             _ => Err(read_only("only a SELECT can be explained")),
         },
         DfStatement::Statement(statement) => match statement.as_ref() {
-            Statement::Query(query) => allow_query(query, readable),
+            Statement::Query(query) => allow_query(query, limits, readable),
             Statement::Explain { statement, .. } => match statement.as_ref() {
-                Statement::Query(query) => allow_query(query, readable),
+                Statement::Query(query) => allow_query(query, limits, readable),
                 _ => Err(read_only("only a SELECT can be explained")),
             },
             Statement::ExplainTable { table_name, .. } => allow_name(table_name, readable, &HashMap::new()),
@@ -310,8 +321,10 @@ fn first_word(statement: &Statement) -> String {
     statement.to_string().split_whitespace().next().unwrap_or("the statement").to_uppercase()
 }
 
-fn allow_query(query: &Query, readable: Readable<'_>) -> Result<()> {
-    let mut allow = Allow { readable, names: HashMap::new(), ctes: HashMap::new(), stack: vec![0], error: None };
+fn allow_query(query: &Query, limits: TextLimits, readable: Readable<'_>) -> Result<()> {
+    let (names, ctes) = (HashMap::new(), HashMap::new());
+    let stack = vec![Frame::default()];
+    let mut allow = Allow { readable, max_calls: limits.max_calls, names, ctes, stack, error: None };
     let _ = query.visit(&mut allow);
     match allow.error {
         Some(error) => Err(error),
@@ -322,13 +335,38 @@ fn allow_query(query: &Query, readable: Readable<'_>) -> Result<()> {
 /// Walks a query once: refuses what writes, names no table, or stands for too much.
 struct Allow<'a> {
     readable: Readable<'a>,
-    /// Weight of each common table expression seen, by lower-case name.
-    names: HashMap<String, u64>,
+    /// See [`MAX_NESTED_CALLS`].
+    max_calls: usize,
+    /// What each common table expression seen stands for, by lower-case name.
+    names: HashMap<String, Stands>,
     /// Which query nodes are the body of which common table expression.
     ctes: HashMap<usize, String>,
-    /// Table references of each query being visited, innermost last.
-    stack: Vec<u64>,
+    /// The queries being visited, innermost last.
+    stack: Vec<Frame>,
     error: Option<Error>,
+}
+
+/// What a name stands for when it is put in.
+#[derive(Clone, Copy)]
+struct Stands {
+    /// Table references.
+    relations: u64,
+    /// Calls within each other.
+    calls: usize,
+}
+
+/// A query being visited.
+#[derive(Default)]
+struct Frame {
+    /// Its table references.
+    relations: u64,
+    /// Calls around the expression being visited, and the most so far.
+    open_calls: usize,
+    calls: usize,
+    /// The most calls of what it reads.
+    below: usize,
+    /// Whether the planner may put the expressions of what it reads into its own.
+    merges: bool,
 }
 
 fn address(query: &Query) -> usize {
@@ -343,8 +381,8 @@ impl Allow<'_> {
 
     fn add(&mut self, weight: u64) -> ControlFlow<()> {
         if let Some(top) = self.stack.last_mut() {
-            *top = top.saturating_add(weight);
-            if *top > MAX_RELATIONS {
+            top.relations = top.relations.saturating_add(weight);
+            if top.relations > MAX_RELATIONS {
                 let message = format!("the query stands for more than {MAX_RELATIONS} table references");
                 return self.stop(too_complex(message, None));
             }
@@ -367,7 +405,8 @@ impl Visitor for Allow<'_> {
             for cte in &with.cte_tables {
                 self.ctes.insert(address(&cte.query), cte.alias.name.value.to_lowercase());
                 // Known from here on, so that a use is never taken for a missing table; its weight comes after it.
-                self.names.entry(cte.alias.name.value.to_lowercase()).or_insert(1);
+                let stands = Stands { relations: 1, calls: 0 };
+                self.names.entry(cte.alias.name.value.to_lowercase()).or_insert(stands);
             }
         }
         if !query.locks.is_empty() || query.for_clause.is_some() {
@@ -379,26 +418,60 @@ impl Visitor for Allow<'_> {
         if let Some(word) = writes(&query.body) {
             return self.stop(read_only(format!("{word} is refused")));
         }
-        self.stack.push(0);
+        if query.format_clause.is_some() {
+            return self.stop(passed_over("FORMAT", "ask for a format with the request instead"));
+        }
+        self.stack.push(Frame::default());
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        let weight = self.stack.pop().unwrap_or(0);
-        if let Some(name) = self.ctes.get(&address(query)) {
-            let known = self.names.entry(name.clone()).or_insert(1);
-            *known = weight.max(*known);
+        let frame = self.stack.pop().unwrap_or_default();
+        let calls = frame.calls + if frame.merges { frame.below } else { 0 };
+        if calls > self.max_calls {
+            let most = self.max_calls;
+            let message = format!("more than {most} functions, casts or CASEs are within each other");
+            let hint = "take some apart; across subqueries, GROUP BY or DISTINCT between them helps";
+            return self.stop(too_complex(message, None).with_hint(hint));
         }
-        self.add(weight)
+        if let Some(name) = self.ctes.get(&address(query)) {
+            let stands = Stands { relations: 1, calls: 0 };
+            let known = self.names.entry(name.clone()).or_insert(stands);
+            *known = Stands { relations: frame.relations.max(known.relations), calls: calls.max(known.calls) };
+        } else if let Some(outer) = self.stack.last_mut() {
+            outer.below = outer.below.max(calls);
+        }
+        self.add(frame.relations)
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         if select.into.is_some() {
             return self.stop(read_only("SELECT INTO is refused"));
         }
-        if let GroupByExpr::Expressions(keys, modifiers) = &select.group_by {
-            let modified = if modifiers.is_empty() { 1 } else { 1u64 << keys.len().min(63) };
-            let sets = keys.iter().map(grouping_sets).fold(modified, u64::saturating_mul);
+        let reads_one = select.from.len() == 1 && select.from.iter().all(|from| from.joins.is_empty());
+        let groups = match &select.group_by {
+            GroupByExpr::All(_) => true,
+            GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
+        };
+        if let Some(frame) = self.stack.last_mut() {
+            frame.merges |= reads_one && !groups && select.distinct.is_none();
+        }
+        if !select.connect_by.is_empty() {
+            return self.stop(passed_over("CONNECT BY", "join the table with itself as often as there are levels"));
+        }
+        if select.prewhere.is_some() {
+            return self.stop(passed_over("PREWHERE", "write WHERE"));
+        }
+        if select.value_table_mode.is_some() || select.select_modifiers.is_some() {
+            return self.stop(passed_over("a modifier of SELECT", "leave it out"));
+        }
+        let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = &select.group_by;
+        if !modifiers.is_empty() {
+            return self
+                .stop(passed_over("WITH after GROUP BY", "write GROUP BY ROLLUP (…), CUBE (…) or GROUPING SETS (…)"));
+        }
+        if let GroupByExpr::Expressions(keys, _) = &select.group_by {
+            let sets = keys.iter().map(grouping_sets).fold(1, u64::saturating_mul);
             if sets > MAX_GROUPING_SETS {
                 let message = format!("the query groups by {sets} sets; at most {MAX_GROUPING_SETS} are accepted");
                 return self.stop(too_complex(message, None).with_hint("name the GROUPING SETS you need"));
@@ -407,12 +480,49 @@ impl Visitor for Allow<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        let is_sampled = match factor {
+            TableFactor::Table { with_hints, version, partitions, json_path, sample, index_hints, .. } => {
+                let has_hints = !with_hints.is_empty() || !index_hints.is_empty() || !partitions.is_empty();
+                if has_hints || version.is_some() || json_path.is_some() {
+                    return self.stop(passed_over("what follows the name of the table", "leave it out"));
+                }
+                sample.is_some()
+            }
+            TableFactor::Derived { sample, .. } => sample.is_some(),
+            _ => false,
+        };
+        if is_sampled {
+            return self.stop(passed_over("TABLESAMPLE", "filter by an expression, like WHERE random() < 0.1"));
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
         if let Err(error) = allow_name(name, self.readable, &self.names) {
             return self.stop(error);
         }
-        let weight = parts(name).last().and_then(|n| self.names.get(n)).copied().unwrap_or(1);
-        self.add(weight)
+        let stands = parts(name).last().and_then(|n| self.names.get(n)).copied();
+        let stands = stands.unwrap_or(Stands { relations: 1, calls: 0 });
+        if let Some(frame) = self.stack.last_mut() {
+            frame.below = frame.below.max(stands.calls);
+        }
+        self.add(stands.relations)
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Some(frame) = self.stack.last_mut() {
+            frame.open_calls += calls(expr);
+            frame.calls = frame.calls.max(frame.open_calls);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Some(frame) = self.stack.last_mut() {
+            frame.open_calls -= calls(expr);
+        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<()> {
@@ -424,6 +534,33 @@ impl Visitor for Allow<'_> {
             }
         }
     }
+}
+
+/// 1 where the type of an expression is worked out from those of what it is made of, other than by an operator.
+fn calls(expr: &Expr) -> usize {
+    if let Expr::Function(function) = expr {
+        let is_twice = parts(&function.name).last().is_some_and(|name| TWICE.contains(&name.as_str()));
+        return if is_twice { 2 } else { 1 };
+    }
+    usize::from(matches!(
+        expr,
+        Expr::Cast { .. }
+            | Expr::Convert { .. }
+            | Expr::Case { .. }
+            | Expr::Extract { .. }
+            | Expr::Ceil { .. }
+            | Expr::Floor { .. }
+            | Expr::Position { .. }
+            | Expr::Substring { .. }
+            | Expr::Trim { .. }
+            | Expr::Overlay { .. }
+            | Expr::AtTimeZone { .. }
+            | Expr::Struct { .. }
+            | Expr::Dictionary(_)
+            | Expr::Map(_)
+            | Expr::Array(_)
+            | Expr::Tuple(_)
+    ))
 }
 
 fn writes(body: &SetExpr) -> Option<&'static str> {
@@ -454,7 +591,7 @@ fn parts(name: &ObjectName) -> Vec<String> {
         .collect()
 }
 
-fn allow_name(name: &ObjectName, readable: Readable<'_>, ctes: &HashMap<String, u64>) -> Result<()> {
+fn allow_name(name: &ObjectName, readable: Readable<'_>, ctes: &HashMap<String, Stands>) -> Result<()> {
     let parts = parts(name);
     let Some((table, schema)) = parts.split_last() else {
         return Ok(());

@@ -348,7 +348,11 @@ impl QueryEngine {
             book: Arc::clone(&self.book),
             source,
             now: self.clock.now(),
-            limits: TextLimits { max_bytes: self.config.max_text_bytes, max_operators: self.config.max_operators },
+            limits: TextLimits {
+                max_bytes: self.config.max_text_bytes,
+                max_operators: self.config.max_operators,
+                max_calls: guard::MAX_NESTED_CALLS,
+            },
             cancel,
             measures: Arc::clone(&self.measures),
         }

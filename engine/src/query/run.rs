@@ -90,6 +90,7 @@ impl Work {
         match self {
             Self::Text(_) => Class::Sql,
             Self::Own(_) => Class::Own,
+            Self::Understood { .. } => Class::Sql,
             Self::Prepared { .. } => Class::Metric,
         }
     }

@@ -158,6 +158,9 @@ pub(super) fn template(
     let mut planners = SessionStateDefaults::default_expr_planners();
     planners.insert(0, Arc::new(concat::ConcatPlanner::new()));
     let mut scalar = functions::scalar();
+    let literals = functions::LiteralPlanner::new(&scalar)
+        .ok_or_else(|| Error::internal("a function that literals are made of is missing"))?;
+    planners.insert(0, Arc::new(literals));
     scalar.extend(config.shop.functions());
     let mut aggregates = SessionStateDefaults::default_aggregate_functions();
     aggregates.extend(commerce::aggregates());

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod backup;
+mod corpus;
 mod dead_letters;
 mod derived;
 mod erase;

@@ -218,7 +218,12 @@ impl KeyStore {
         let table = match fs.read(&path) {
             Ok(bytes) => read(&bytes, &path)?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Table::default(),
-            Err(e) => return Err(Error::from(e).context(format!("cannot read {}", path.display()))),
+            Err(e) => {
+                let error = Error::from(e).context(format!("cannot read {}", path.display()));
+                return Err(
+                    error.with_hint("run as the folder's owner, or name a folder this user may use with --data-dir")
+                );
+            }
         };
         Ok(Self { fs, path, clock, table: RwLock::new(Arc::new(table)), changing: Mutex::default() })
     }
@@ -344,6 +349,7 @@ impl KeyStore {
         let bytes = serde_json::to_vec_pretty(&file).map_err(|e| Error::internal(e.to_string()))?;
         let cannot = |e: std::io::Error| Error::from(e).context(format!("cannot write {}", self.path.display()));
         write_durably(&*self.fs, &self.path, &bytes).map_err(cannot)?;
+        self.fs.make_private(&self.path).map_err(cannot)?;
         let table = Table::of(file.keys).ok_or_else(|| Error::internal("a digest of our own does not read back"))?;
         *self.table.write() = Arc::new(table);
         Ok(answer)

@@ -184,7 +184,8 @@ fn write_metrics(out: &mut impl std::io::Write, findings: &Findings) -> Result<(
     Ok(())
 }
 
-fn node(fs: &Arc<dyn Fs>, dir: &Path) -> Result<NodeId> {
+/// Whose folder it is.
+pub(super) fn node(fs: &Arc<dyn Fs>, dir: &Path) -> Result<NodeId> {
     let path = dir.join("node.json");
     let damaged = |why: &str| Error::corrupt(format!("{} cannot be read: {why}", path.display()));
     let bytes = fs.read(&path).map_err(|e| damaged(&e.to_string()))?;

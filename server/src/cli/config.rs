@@ -14,7 +14,7 @@ use crate::config::show;
 #[command(after_help = "Examples:\n  \
     tideline config                              what a server started here would use\n  \
     tideline config --config prod.toml --json    the same for a file, for programs\n  \
-    tideline config --markdown                   the table of settings in the documentation\n  \
+    tideline config --reference                  docs/settings.md: what every setting is for\n  \
     TIDELINE_WAL_MAX_BYTES=4GiB tideline config  a variable sets `wal.max_bytes`\n\n\
     Strongest first: flags, environment (TIDELINE_<TABLE>_<NAME>), file, defaults.")]
 pub struct ConfigArgs {
@@ -23,15 +23,15 @@ pub struct ConfigArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Print a Markdown table of every setting with its default
-    #[arg(long, conflicts_with = "json")]
-    markdown: bool,
+    /// Print the reference of all settings in Markdown: what each is for, with its default
+    #[arg(long, alias = "markdown", conflicts_with = "json")]
+    reference: bool,
 }
 
 /// Prints the configuration.
 pub fn run(args: &ConfigArgs) -> Result<ExitCode> {
-    let text = if args.markdown {
-        show::markdown()
+    let text = if args.reference {
+        show::reference()
     } else {
         let loaded = args.settings.load()?;
         if args.json { format!("{:#}\n", show::json(&loaded)) } else { show::text(&loaded) }

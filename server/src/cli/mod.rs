@@ -5,9 +5,11 @@ pub mod alerts;
 pub mod backup;
 pub mod check;
 pub mod client;
+pub mod completions;
 pub mod config;
 pub mod dead_letters;
 pub mod demo;
+pub mod doctor;
 pub mod erase;
 pub mod export;
 pub mod folder;
@@ -110,6 +112,11 @@ pub enum Command {
     Keys(keys::KeysArgs),
     /// Print every setting, its value and where it came from
     Config(config::ConfigArgs),
+    /// Look at everything a server stands on, and say what to do
+    #[command(long_about = doctor::ABOUT)]
+    Doctor(doctor::DoctorArgs),
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
 }
 
 /// Flags every command shares that needs the configuration.
@@ -185,6 +192,8 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::run(&args),
     };
     match outcome {
         Ok(code) => code,

@@ -22,6 +22,7 @@ use super::SettingArgs;
 use crate::app::{AppState, router};
 use crate::auth::keys::KeyStore;
 use crate::config::{Config, Loaded};
+use crate::host::{self, Process};
 use crate::shutdown::Signals;
 use crate::tls::Tls;
 use crate::{listen, postgres, telemetry, webhooks};
@@ -203,10 +204,11 @@ async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Engine>> {
     }
     let opened = Engine::open(config.engine(), fs, clock).await;
     opened.map_err(|error| match error.code {
-        "data_dir_locked" => match Note::read(&config.data_dir) {
-            Some(note) => error.context(format!("the server with process id {} at {}", note.pid, note.url)),
-            None => error,
-        },
+        "data_dir_locked" => locked(&config.data_dir, error),
+        "disk_full" => error.with_hint(format!(
+            "free space on the file system of {}, or name another folder with --data-dir, and start again",
+            config.data_dir.display()
+        )),
         _ if error.kind == Kind::Corrupt && error.hint.is_none() => error.with_hint(format!(
             "run `tideline check --data-dir {0}` to see what is damaged, and with --repair to set it aside",
             config.data_dir.display()
@@ -215,12 +217,25 @@ async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Engine>> {
     })
 }
 
+/// Names who has the folder. The note alone would not do: it stays after a crash, and commands lock the folder too.
+fn locked(data_dir: &Path, error: Error) -> Error {
+    let note = Note::read(data_dir).filter(|note| Process::find(note.pid).is_some());
+    match (host::lock_holder(&data_dir.join("LOCK")), note) {
+        (Some(holder), Some(note)) if holder.pid == note.pid => {
+            error.context(format!("{holder}, a server at {}", note.url))
+        }
+        (Some(holder), _) => error.context(holder),
+        (None, Some(note)) => error.context(format!("the server with process id {} at {}", note.pid, note.url)),
+        (None, None) => error,
+    }
+}
+
 /// `server.json` in the data folder: which process serves it, and where. A convenience for people and for commands
 /// that look for the server; what keeps others out is the lock.
 #[derive(Debug, Serialize, Deserialize)]
-struct Note {
-    pid: u32,
-    url: String,
+pub(super) struct Note {
+    pub(super) pid: u32,
+    pub(super) url: String,
     /// Where the Postgres wire is, if it is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     postgres: Option<String>,
@@ -231,7 +246,7 @@ impl Note {
         data_dir.join("server.json")
     }
 
-    fn read(data_dir: &Path) -> Option<Self> {
+    pub(super) fn read(data_dir: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(Self::path(data_dir)).ok()?).ok()
     }
 

@@ -229,6 +229,10 @@ impl Loader {
                     self.origins.insert(key, origin);
                     return Ok(());
                 }
+                // A wrong type is told with the value.
+                Err(e) if setting.kind == "secret" && e.message().contains("invalid type") => {
+                    why = "it has to be text, in quotes".to_owned();
+                }
                 Err(e) => why = e.message().trim().to_owned(),
             }
         }

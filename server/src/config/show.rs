@@ -56,19 +56,53 @@ pub fn json(loaded: &Loaded) -> Value {
     Value::Object(out)
 }
 
-/// For the documentation: a table of every setting with its default.
-pub fn markdown() -> String {
+/// What stands above the reference.
+const REFERENCE: &str = "# Settings
+
+Made by `tideline config --reference`; edits are lost. `tideline config` shows the values a server would use and where each
+came from.
+
+From weakest to strongest: the default, a TOML file (`--config FILE`, else `TIDELINE_CONFIG`, else `./tideline.toml` where there
+is one), the environment, a flag (`--listen`, `--data-dir`, `--redis-url`, `--set wal.max_bytes=4GiB`). Unknown settings are
+refused. Sizes are written like `64MiB`, times like `30s` or `1h30m`, lists like `[\"a\", \"b\"]` or, outside of files, with
+commas. Secrets are never shown.
+";
+
+/// For the documentation: every setting with its default, table by table.
+pub fn reference() -> String {
     let tree = tree(&Config::default());
-    let mut out = String::from("| setting | environment | type | default | what it is for |\n|---|---|---|---|---|\n");
+    let mut out = REFERENCE.to_owned();
+    let mut section = None;
     for setting in Config::settings() {
+        if section != Some(setting.section) {
+            section = Some(setting.section);
+            let title = if setting.section.is_empty() {
+                "At the top".to_owned()
+            } else {
+                format!("`[{}]`: {}", setting.section, lower_first(setting.about.trim_end_matches('.')))
+            };
+            let _ = write!(
+                out,
+                "\n## {title}\n\n| setting | environment | type | default | what it is for |\n|---|---|---|---|---|\n"
+            );
+        }
         let default = match value_of(&tree, &setting) {
             empty if empty.is_empty() => "–".to_owned(),
             value => format!("`{value}`"),
         };
-        let doc = setting.doc.replace('|', "\\|");
+        let doc = setting.doc.replace('|', "\\|").replace('<', "&lt;");
         let _ = writeln!(out, "| `{}` | `{}` | {} | {default} | {doc} |", setting.key(), setting.env(), setting.kind);
     }
     out
+}
+
+/// `Connections and requests` within a line; `SQL` keeps its case.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(chars).collect(),
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -81,9 +115,9 @@ mod tests {
         let mut layers = Layers::default();
         layers.flag("--redis-url", "redis_url", "redis://:hunter2@cache:6379");
         let loaded = layers.load().unwrap();
-        let (text, json, markdown) = (text(&loaded), json(&loaded).to_string(), markdown());
+        let (text, json, reference) = (text(&loaded), json(&loaded).to_string(), reference());
         for setting in Config::settings() {
-            for form in [&text, &json, &markdown] {
+            for form in [&text, &json, &reference] {
                 assert!(form.contains(&setting.key()), "{} in {form}", setting.key());
             }
         }

@@ -260,7 +260,8 @@ impl<T: fmt::Display> Serialize for List<T> {
     }
 }
 
-/// Text that must not be shown: printing it masks what stands between `://` and `@`, or all of it.
+/// Text that must not be shown. Of an address the host is, so that people can tell which it is: user, password, path and
+/// query are not. Anything else is masked as a whole.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -285,13 +286,38 @@ impl From<String> for Secret {
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.split_once("://"), self.0.rsplit_once('@')) {
-            _ if self.0.is_empty() => Ok(()),
-            (Some((scheme, _)), Some((_, host))) => write!(f, "{scheme}://***@{host}"),
-            (Some(_), None) => f.write_str(&self.0),
-            _ => f.write_str("***"),
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        match address(&self.0) {
+            Some(shown) => f.write_str(&shown),
+            None => f.write_str("***"),
         }
     }
+}
+
+/// `redis://***@cache:6379/…` of an address of that kind; none of any other text, for all it may be a password with `://` in it.
+fn address(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    if !["redis", "rediss", "http", "https"].contains(&scheme) {
+        return None;
+    }
+    // A password may hold a slash that nobody escaped: the host begins after the last @ of all.
+    let (user, after) = match rest.rsplit_once('@') {
+        Some((_, after)) => ("***@", after),
+        None => ("", rest),
+    };
+    let host = after.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_host = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+    if host.is_empty() || !host.chars().all(is_host) {
+        return None;
+    }
+    let tail = match &after[host.len()..] {
+        "" | "/" => "",
+        database if database[1..].bytes().all(|b| b.is_ascii_digit()) && database.starts_with('/') => database,
+        _ => "/…",
+    };
+    Some(format!("{scheme}://{user}{host}{tail}"))
 }
 
 impl fmt::Debug for Secret {
@@ -366,6 +392,12 @@ mod tests {
         for (text, shown) in [
             ("redis://:hunter2@cache:6379/0", "redis://***@cache:6379/0"),
             ("redis://cache:6379", "redis://cache:6379"),
+            ("redis://cache:6379/hunter2", "redis://cache:6379/…"),
+            ("redis://cache?password=hunter2", "redis://cache/…"),
+            ("redis://:hun/hunter2@cache", "redis://***@cache"),
+            ("redis://hunter2 cache", "***"),
+            ("hunter2://hunter2", "***"),
+            ("x://hunter2", "***"),
             ("hunter2", "***"),
             ("", ""),
         ] {

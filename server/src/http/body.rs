@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use tideline_engine::error::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::app::AppState;
 use crate::config::ByteSize;
@@ -106,7 +107,8 @@ pub async fn read(state: &AppState, headers: &HeaderMap, body: Body, limits: Lim
         Err(problem) => return Err(refuse_unread(headers, body, problem).await),
     };
     let mut room = Room::new(&state.body_room)?;
-    let sent = collect(headers, body, limits, &mut room).await?;
+    let rate = state.config.http.min_body_rate.0;
+    let sent = collect(headers, body, limits, rate, &mut room).await?;
     if encoding == Encoding::Identity {
         return Ok((sent, room));
     }
@@ -121,7 +123,14 @@ pub async fn read(state: &AppState, headers: &HeaderMap, body: Body, limits: Lim
     tokio::task::spawn_blocking(work).await.map_err(|e| Problem::internal(format!("decompression failed: {e}")))?
 }
 
-async fn collect(headers: &HeaderMap, mut body: Body, limits: Limits, room: &mut Room) -> Result<Bytes, Problem> {
+/// A body as it was sent; it must bring `rate` bytes a second on average once it takes longer than [`Limits::stall`].
+async fn collect(
+    headers: &HeaderMap,
+    mut body: Body,
+    limits: Limits,
+    rate: u64,
+    room: &mut Room,
+) -> Result<Bytes, Problem> {
     let limit = limits.sent.as_usize();
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     let too_large = || {
@@ -136,7 +145,11 @@ async fn collect(headers: &HeaderMap, mut body: Body, limits: Limits, room: &mut
     }
     let mut whole = BytesMut::new();
     let mut only: Option<Bytes> = None;
-    while let Some(piece) = next_frame(&mut body, limits.stall).await? {
+    let begun = Instant::now();
+    loop {
+        let so_far = only.as_ref().map_or(whole.len(), Bytes::len);
+        let patience = patience(limits.stall, rate, so_far, begun.elapsed());
+        let Some(piece) = next_frame(&mut body, patience).await? else { break };
         let size = only.as_ref().map_or(whole.len(), Bytes::len) + piece.len();
         if size > limit {
             return Err(refuse(body, too_large()).await);
@@ -159,13 +172,23 @@ async fn collect(headers: &HeaderMap, mut body: Body, limits: Limits, room: &mut
     Ok(only.unwrap_or_else(|| whole.freeze()))
 }
 
+/// How long the next piece may take: a byte now and then would otherwise hold a connection, and the room that its length
+/// announced, for ever.
+fn patience(stall: Duration, rate: u64, received: usize, elapsed: Duration) -> Duration {
+    if rate == 0 {
+        return stall;
+    }
+    let earned = Duration::from_secs_f64(received as f64 / rate as f64);
+    stall.min((stall + earned).saturating_sub(elapsed))
+}
+
 /// The next piece of data; `None` at the end.
 async fn next_frame(body: &mut Body, stall: Duration) -> Result<Option<Bytes>, Problem> {
     loop {
         let frame = tokio::time::timeout(stall, body.frame()).await.map_err(|_| {
-            let message = format!("no byte of the body came for {} s", stall.as_secs());
+            let message = "the body stood still for too long, or came too slowly";
             Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", message)
-                .with_hint("send the body without pauses, or raise http.body_timeout")
+                .with_hint("send the body without pauses, or raise http.body_timeout or lower http.min_body_rate")
                 .with_header("connection", HeaderValue::from_static("close"))
         })?;
         match frame {
@@ -319,6 +342,17 @@ mod tests {
         encoder.write_all(b"small").unwrap();
         let sent = encoder.finish().unwrap();
         assert_eq!(unpack(&sent, Encoding::Zstd).unwrap_err().code, "invalid_encoding");
+    }
+
+    #[test]
+    fn bytes_earn_time_and_a_drip_does_not() {
+        let ms = Duration::from_millis;
+        let left = |rate, received, elapsed| patience(ms(1_000), rate, received, ms(elapsed));
+        assert_eq!(left(4 << 10, 0, 0), ms(1_000), "the first byte may take its time");
+        assert_eq!(left(4 << 10, 1 << 20, 9_000), ms(1_000), "a body that comes may pause");
+        assert_eq!(left(4 << 10, 2 << 10, 1_400), ms(100));
+        assert_eq!(left(4 << 10, 30, 2_000), ms(0), "thirty bytes in two seconds are a drip");
+        assert_eq!(left(0, 30, 60_000), ms(1_000), "0 is no limit");
     }
 
     #[test]

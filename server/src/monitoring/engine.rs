@@ -190,11 +190,12 @@ fn windows(page: &mut Page, state: &AppState, status: &Status) {
         None => "whole",
         Some(Degraded::Filling) => "filling",
         Some(Degraded::Alone(_)) => "alone",
+        Some(Degraded::Lacking) => "lacking",
     };
     page.gauges(
         "tideline_hot_state",
-        "Which state live windows are in: whole, filling (after a start), alone (without the Redis they share).",
-        ["whole", "filling", "alone"].map(|state| (labels([("state", state)]), Value::from(state == why))),
+        "Which state live windows are in: whole, filling (after a start), alone (without the Redis they share), lacking (another node's share).",
+        ["whole", "filling", "alone", "lacking"].map(|state| (labels([("state", state)]), Value::from(state == why))),
     );
 }
 

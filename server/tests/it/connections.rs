@@ -116,6 +116,26 @@ fn a_body_that_stands_still_is_answered_408() {
 }
 
 #[test]
+fn a_body_that_drips_is_answered_408() {
+    let server = Listening::start(&[("http.body_timeout", "500ms")]);
+    let mut stream = server.connect();
+    stream.write_all(b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n").unwrap();
+    let mut dripping = stream.try_clone().unwrap();
+    let dripper = std::thread::spawn(move || {
+        for _ in 0..3_000 {
+            std::thread::sleep(Duration::from_millis(10));
+            if dripping.write_all(b" ").is_err() {
+                return true;
+            }
+        }
+        false
+    });
+    assert!(until_blank_line(&mut stream).starts_with("HTTP/1.1 408"));
+    drop(stream);
+    assert!(dripper.join().unwrap(), "the dripping connection stayed open");
+}
+
+#[test]
 fn a_refused_body_does_not_cost_the_client_its_answer() {
     let server = Listening::start(&[("ingest.max_body_bytes", "64KiB")]);
     let mut stream = server.connect();

@@ -308,13 +308,12 @@ fn no_address_of_a_client_is_kept() {
     assert!(!all.contains("203.0.113.77") && !all.contains("127.0.0.1"), "{all}");
 }
 
-/// The commands of the README's section, in order, as they stand there.
+/// The commands of the document, in order, as they stand there.
 #[test]
-fn the_readmes_commands_run_as_pasted() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let section = readme.split("\n## ").find(|section| section.starts_with("Backup, restore, erase")).unwrap();
-    let commands: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("    tideline ")).collect();
+fn the_documents_commands_run_as_pasted() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/backup.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let commands: Vec<&str> = document.lines().filter_map(|line| line.strip_prefix("    tideline ")).collect();
     assert!(commands.len() >= 6, "{commands:?}");
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("tideline-data"), &[]);

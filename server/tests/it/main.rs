@@ -23,6 +23,7 @@ mod metrics_truth;
 mod monitoring;
 mod online_retail;
 mod openapi;
+mod operator;
 mod page;
 mod postgres;
 mod process;
