@@ -19,7 +19,6 @@ pub mod host;
 pub mod open_files;
 pub mod real;
 pub mod sim;
-pub mod space;
 pub mod store;
 mod upload;
 

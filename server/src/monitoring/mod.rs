@@ -12,7 +12,7 @@ pub mod text;
 
 use std::fmt;
 
-use tideline_engine::fs::space::space;
+use tideline_engine::fs::host::space;
 
 use crate::app::AppState;
 use crate::config::Config;
@@ -107,7 +107,7 @@ fn alerts(page: &mut Page, state: &AppState) {
 }
 
 fn disk(page: &mut Page, config: &Config) {
-    let Some(room) = space(&config.data_dir) else { return };
-    page.gauge("tideline_disk_available_bytes", "Room that is left on the data folder's file system.", room.available);
+    let Ok(room) = space(&config.data_dir) else { return };
+    page.gauge("tideline_disk_available_bytes", "Room that is left on the data folder's file system.", room.free);
     page.gauge("tideline_disk_total_bytes", "Size of the data folder's file system.", room.total);
 }
