@@ -29,20 +29,20 @@ SETTINGS = [
     "query.memory_bytes=256MiB", "query.derived_bytes=32MiB", "query.timeout=60s", "dedup.max_bytes=16MiB",
     "ingest.max_in_flight_bytes=192MiB", "buffer.max_bytes=64MiB", "flush.bytes=32MiB", "alerts.enabled=false",
 ]
-# The budgets above, about 25 KiB for each of 2,000 connections, and the program itself.
+# A debug build peaked at 480 to 500 MiB, 160 of them before anything came; the bound is twice that.
 MOST_MEMORY_MIB = 1_024
-# A guard against hanging: every connection must be let go long before.
-GUARD = 90.0
+# A guard against hanging: every connection must be let go long before, also by a machine that does much besides.
+GUARD = 600.0
 MIB = 1 << 20
 
 
 def probe(port: int, ask: "multiprocessing.connection.Connection") -> None:
     """In a process of its own: asks for the health until told to stop; answers with times in ms and failures."""
     times, failures = [], []
-    while not ask.poll():
+    while not times or not ask.poll():
         start = time.perf_counter()
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=GUARD)
             connection.request("GET", "/health/live")
             if (status := connection.getresponse().status) != 200:
                 failures.append(f"answered {status}")
@@ -63,7 +63,7 @@ class Probe:
     def stop(self) -> tuple[list[float], list[str]]:
         self.ours.send("stop")
         answer = self.ours.recv()
-        self.process.join(timeout=30)
+        self.process.join(timeout=GUARD)
         return answer
 
 
@@ -126,6 +126,9 @@ async def send(port: int, head: bytes, pieces=()) -> int:
         pass
     try:
         return status_of(await asyncio.wait_for(answer, GUARD))
+    except TimeoutError as error:
+        # An OSError too.
+        raise RuntimeError(f"no answer after {GUARD} s: {head[:40]!r}") from error
     except OSError:
         return 0
     finally:
@@ -270,20 +273,20 @@ async def no_reading(port: int) -> dict[int, int]:
 SERVER = {"pid": 0, "sockets": 0}
 
 
-# What is done, how it is called, the statuses it may end with. 0 is a connection closed without an answer.
+# What is done, what it is called, the statuses of which one must be seen, and those it may also end with: 0 is a connection
+# closed without an answer, which who still sends may lose to a reset; 408 is for who has no time to send fast enough.
 ATTACKS = [
-    ("2,000 connections whose headers drip", slow_headers, {0, 408}),
-    # Who still sends when the connection is closed may lose the answer to a reset.
-    ("2,000 connections whose bodies drip", slow_bodies, {408, 0}),
-    ("200 statements in dripping chunks", slow_chunks, {408, 0}),
-    ("40 bombs of 256 MiB (gzip) and 1 GiB (zstd)", bombs, {413, 503}),
-    ("8 bodies of 1 GiB", gigabytes, {413, 0}),
-    ("200 floods of headers", header_floods, {431, 400, 0}),
-    ("100 addresses of 1 MiB", huge_urls, {414, 431, 0}),
-    ("200 requests that are none", garbage, {400, 0}),
-    ("10 × 5,000 pipelined requests", pipelining, {200}),
-    ("5,000 connections that come and go", churn, {0}),
-    ("200 readers that do not read", no_reading, {200, 503}),
+    ("2,000 connections whose headers drip", slow_headers, {0, 408}, set()),
+    ("2,000 connections whose bodies drip", slow_bodies, {408}, {0}),
+    ("200 statements in dripping chunks", slow_chunks, {408}, {0}),
+    ("40 bombs of 256 MiB (gzip) and 1 GiB (zstd)", bombs, {413}, {503, 408}),
+    ("8 bodies of 1 GiB", gigabytes, {413}, {0, 408}),
+    ("200 floods of headers", header_floods, {431}, {400, 0}),
+    ("100 addresses of 1 MiB", huge_urls, {414, 431}, {0}),
+    ("200 requests that are none", garbage, {400}, {0}),
+    ("10 × 5,000 pipelined requests", pipelining, {200}, set()),
+    ("5,000 connections that come and go", churn, {0}, set()),
+    ("200 readers that do not read", no_reading, {200}, {503}),
 ]
 
 
@@ -328,8 +331,9 @@ def main() -> int:
         time.sleep(0.5)
         before = sockets(pid)
         SERVER.update(pid=pid, sockets=before)
+        print(f"memory {memory_mib(pid, 'VmRSS')} MiB before anything", flush=True)
         during: list[float] = []
-        for name, attack, statuses in ATTACKS:
+        for name, attack, must, may in ATTACKS:
             if arguments.only and arguments.only not in name:
                 continue
             watch = Probe(port)
@@ -337,8 +341,10 @@ def main() -> int:
             times, failures = watch.stop()
             during += times
             wrong += [f"{name}: /health/live: {f}" for f in failures[:3]]
-            if unexpected := {s: n for s, n in counts.items() if s not in statuses}:
-                wrong.append(f"{name}: ended with {unexpected}, expected {sorted(statuses)}")
+            if unexpected := {s: n for s, n in counts.items() if s not in must | may}:
+                wrong.append(f"{name}: ended with {unexpected}, expected {sorted(must | may)}")
+            if not must & counts.keys():
+                wrong.append(f"{name}: ended with {counts}, none of them {sorted(must)}")
             released = let_go(server, before)
             if not released:
                 wrong.append(f"{name}: {sockets(pid) - before} connections are still open")

@@ -48,7 +48,7 @@ class Everything:
 
     def command(self, name: str, *command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("TIDELINE_")}
-        done = subprocess.run(command, cwd=cwd, env={**clean, **environment}, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=cwd, env={**clean, **environment}, capture_output=True, text=True, timeout=600)
         self.add(f"{name}, standard output", done.stdout)
         self.add(f"{name}, standard error", done.stderr)
         return done
@@ -74,7 +74,7 @@ class Server:
         self.reader.start()
 
     def ready(self) -> None:
-        for _ in range(600):
+        for _ in range(3_000):
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended: {b''.join(self.log[-5:]).decode()}")
             try:
@@ -96,15 +96,15 @@ class Server:
 
     def stop(self) -> str:
         self.process.terminate()
-        self.process.wait(timeout=120)
-        self.reader.join(timeout=30)
+        self.process.wait(timeout=600)
+        self.reader.join(timeout=300)
         return b"".join(self.log).decode(errors="replace")
 
 
 def redis(folder: Path, port: int, password: str) -> subprocess.Popen:
     process = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", password,
                                 "--dir", folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(600):
+    for _ in range(2_400):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return process
@@ -171,6 +171,13 @@ def outside(temporary: Path) -> Path:
 
 
 def errors_of_commands(binary: Path, all: Everything, hidden: dict[str, str], url: str, temporary: Path) -> None:
+    wrong, cwd = hidden["a wrong key"], outside(temporary)
+    for command in (["sql", "SELECT 1"], ["keys", "list"], ["alerts"], ["dead-letters", "list"], ["maintain", "flush"]):
+        all.command(command[0], binary, *command, "--url", url, cwd=cwd, TIDELINE_KEY=wrong)
+    all.command("sql", binary, "sql", "SELECT 1", "--url", url, "--key", f"{wrong}\n{wrong}é", cwd=cwd)
+
+
+def errors_without_a_server(binary: Path, all: Everything, hidden: dict[str, str], temporary: Path) -> None:
     wrong, password, signing = hidden["a wrong key"], hidden["the password of Redis"], hidden["the secret of notices"]
     cwd = outside(temporary)
     for format in ([], ["--json"]):
@@ -178,9 +185,7 @@ def errors_of_commands(binary: Path, all: Everything, hidden: dict[str, str], ur
                     TIDELINE_ALERTS_WEBHOOK_SECRET=signing, TIDELINE_ALERTS_WEBHOOKS=f"http://127.0.0.1:1/{hidden['an address of notices']}")
     all.command("doctor", binary, "doctor", "--data-dir", "none", cwd=cwd, TIDELINE_REDIS_URL=f"redis://:{password}@127.0.0.1:1/0")
     for command in (["sql", "SELECT 1"], ["keys", "list"], ["alerts"], ["dead-letters", "list"], ["maintain", "flush"]):
-        all.command(command[0], binary, *command, "--url", url, cwd=cwd, TIDELINE_KEY=wrong)
         all.command(command[0], binary, *command, "--url", "http://127.0.0.1:1", cwd=cwd, TIDELINE_KEY=wrong)
-    all.command("sql", binary, "sql", "SELECT 1", "--url", url, "--key", f"{wrong}\n{wrong}é", cwd=cwd)
     # Settings that are refused, each with a secret in its value.
     for name, value in [
         ("REDIS_URL", f"http://:{password}@cache"), ("REDIS_URL", password), ("REDIS_URL", f"redis://:{password}@cache:port"),
@@ -229,6 +234,7 @@ def main() -> int:
             # With an equals sign it is a filter, and libraries are heard too; but for those that never see a secret and never stop talking.
             "TIDELINE_LOG_LEVEL": "trace,tideline_server=trace,datafusion=info,sqlparser=info",
         }
+        errors_without_a_server(binary, all, hidden, temporary)
         for format in ("text", "json"):
             server = Server(binary, folder, **settings, TIDELINE_LOG_FORMAT=format)
             cleanup.callback(server.process.kill)
@@ -256,7 +262,7 @@ def main() -> int:
                 time.sleep(0.1)
             cache.kill()
             cache.wait()
-            for _ in range(300):
+            for _ in range(3_000):
                 if got:
                     break
                 time.sleep(0.1)
@@ -279,7 +285,7 @@ def main() -> int:
                 all.add("an event that could not be stored", answer)
             except OSError:
                 break
-        server.process.wait(timeout=120)
+        server.process.wait(timeout=600)
         all.add("the log of a failed disk", server.stop())
         cache.kill()
         cache.wait()

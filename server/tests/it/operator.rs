@@ -11,6 +11,7 @@ use crate::answers::wants_update;
 use crate::app::event;
 use crate::process::Server;
 use crate::redis::Redis;
+use crate::tls::certificate;
 
 fn tideline(args: &[&str], settings: &[(&str, &str)], dir: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tideline"));
@@ -123,6 +124,16 @@ fn doctor_names_what_is_wrong_and_the_fix() {
     unending.has("keys", "warn", "--expires");
     std::fs::set_permissions(&keys, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     Doctor::asked(&["--data-dir", data], &[], dir.path()).has("keys", "warn", "chmod 600");
+
+    let public = ["--data-dir", data, "--listen", "0.0.0.0:0"];
+    Doctor::asked(&public, &[], dir.path()).has("keys", "warn", "not encrypted");
+    let (cert, key) = certificate(dir.path(), "shop");
+    let tls = [("TIDELINE_TLS_CERT_FILE", cert.to_str().unwrap()), ("TIDELINE_TLS_KEY_FILE", key.to_str().unwrap())];
+    let encrypted = Doctor::asked(&public, &tls, dir.path());
+    encrypted.has("tls", "ok", "belong together");
+    assert!(encrypted.findings.iter().all(|f| !f.2.contains("not encrypted")), "{:#?}", encrypted.findings);
+    std::fs::write(&cert, "no certificate").unwrap();
+    Doctor::asked(&public, &tls, dir.path()).has("tls", "fail", cert.to_str().unwrap());
 
     let small = [("TIDELINE_QUERY_MEMORY_BYTES", "1024GiB"), ("TIDELINE_QUERY_SPILL_BYTES", "1000000GiB")];
     let small = Doctor::asked(&["--data-dir", data], &small, dir.path());

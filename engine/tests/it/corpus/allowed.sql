@@ -107,7 +107,6 @@ SELECT * FROM information_schema.routines LIMIT 3
 SELECT * FROM information_schema.schemata
 SELECT * FROM dead_letters
 SELECT * FROM alerts
-TABLE events
 VALUES (1), (2)
 SELECT * FROM sessions LIMIT 1
 EXPLAIN SELECT * FROM orders LIMIT 1

@@ -225,6 +225,7 @@ SELECT * FROM U&'\002Fetc\002Fpasswd'
 SELECT * FROM $$/etc/passwd$$
 TABLE '/etc/passwd'
 TABLE other
+TABLE events
 SELECT * FROM openrowset(bulk '/etc/passwd')
 SELECT user()
 SELECT session_user()

@@ -1,4 +1,4 @@
-//! The address to listen on, and the keys that say who may use it.
+//! The address to listen on, its certificate, and the keys that say who may use it.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -11,13 +11,15 @@ use super::{Report, machine};
 use crate::auth::keys::{KeyStore, State};
 use crate::config::Config;
 use crate::host;
+use crate::tls::Tls;
 
 /// A key that ends within this time is worth a word.
 const SOON: i64 = 14 * DAY;
 
-/// Looks at port and keys.
+/// Looks at port, certificate and keys.
 pub(super) fn look(config: &Config, server: Option<&Server>, report: &mut Report) {
     port(config, server, report);
+    certificate(config, report);
     keys(config, report);
 }
 
@@ -43,6 +45,14 @@ fn port(config: &Config, server: Option<&Server>, report: &mut Report) {
             );
         }
         Err(e) => report.fail("port", format!("{address}: {e}"), "name an address of this machine with --listen"),
+    }
+}
+
+fn certificate(config: &Config, report: &mut Report) {
+    match Tls::load(&config.tls) {
+        Ok(None) => {}
+        Ok(Some(_)) => report.ok("tls", "certificate and key can be read, and belong together"),
+        Err(error) => report.error("tls", &error),
     }
 }
 
@@ -87,7 +97,7 @@ fn keys(config: &Config, report: &mut Report) {
         let what = format!("other users may read {}", file.display());
         report.warn("keys", what, format!("chmod 600 {}", file.display()));
     }
-    if is_public && !config.session.secure_cookie {
+    if is_public && !config.tls.is_on() && !config.session.secure_cookie {
         let what = format!(
             "{address} can be reached from other machines, and what is sent there is not encrypted by this server"
         );
