@@ -5,23 +5,23 @@
 //! the way, so they see texts that name something of the catalogue, and no others. What they make is held against the
 //! engine's guard like any text.
 
-use std::ops::ControlFlow;
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::array::{ArrayRef, AsArray, StringArray, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields};
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::common::scalar::ScalarStructBuilder;
 use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 use datafusion::prelude::SessionContext;
-use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Ident, Select, SelectItem, Statement, Value, VisitMut as _, VisitorMut,
-};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::ast::{Statement, VisitMut as _};
+use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
@@ -31,7 +31,8 @@ use tideline_engine::error::Result;
 use tideline_engine::metrics::{METRICS_SCHEMA, MetricFunction, MetricTables};
 use tideline_engine::query::{Additions, METRIC_FUNCTION, Reader, Surface};
 
-use super::settings::{SERVER_VERSION, default_of};
+use super::rewrite::{LIKE_PATTERN, Rewrite, TYPE_NAME, with_backslash};
+use super::settings::{SERVER_VERSION, default_of, defaults};
 
 /// The one database there is.
 pub const DATABASE: &str = "tideline";
@@ -88,64 +89,6 @@ impl Reader for CatalogueReader {
     }
 }
 
-/// What datafusion-pg-catalog leaves: fields of a record, and the names of types in `information_schema`.
-struct Rewrite {
-    has_types: bool,
-}
-
-impl Rewrite {
-    fn is_type(&self, expr: &Expr) -> bool {
-        let is_named = |ident: &Ident| ident.value.eq_ignore_ascii_case(TYPE_COLUMN);
-        self.has_types
-            && match expr {
-                Expr::Identifier(ident) => is_named(ident),
-                Expr::CompoundIdentifier(idents) => idents.last().is_some_and(is_named),
-                _ => false,
-            }
-    }
-}
-
-impl VisitorMut for Rewrite {
-    type Break = ();
-
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        for item in &mut select.projection {
-            // The column keeps its name.
-            if let SelectItem::UnnamedExpr(expr) = item
-                && self.is_type(expr)
-            {
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(TYPE_COLUMN) };
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.is_type(expr) {
-            let call = Parser::new(&PostgreSqlDialect {}).try_with_sql(&format!("{TYPE_NAME}({expr})"));
-            if let Ok(call) = call.and_then(|mut parser| parser.parse_expr()) {
-                *expr = call;
-            }
-            return ControlFlow::Continue(());
-        }
-        // `(record).field`
-        if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
-            for access in access_chain {
-                if let AccessExpr::Dot(field) = access
-                    && let Expr::Identifier(name) = &*field
-                {
-                    *field = Expr::Value(Value::SingleQuotedString(name.value.clone()).into());
-                }
-            }
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// The column of `information_schema.columns` that has a type's name, and the function that makes it one of Postgres'.
-const TYPE_COLUMN: &str = "data_type";
-const TYPE_NAME: &str = "pg_type_name";
-
 /// What Postgres calls a type that Arrow calls so.
 fn type_name(arrow: &str) -> &str {
     match arrow {
@@ -183,6 +126,11 @@ pub fn surface(engine: &Engine) -> Result<(Arc<Surface>, Arc<MetricTables>)> {
     let function = Arc::clone(&metrics);
     let register = move |session: &SessionContext| -> DfResult<()> {
         setup_pg_catalog(session, DATABASE, EmptyContextProvider).map_err(|e| *e)?;
+        if let Some(catalog) = session.catalog(DATABASE)
+            && let Some(schema) = catalog.schema(CATALOGUE)
+        {
+            catalog.register_schema(CATALOGUE, Arc::new(Catalogue(schema)))?;
+        }
         for function in functions() {
             session.register_udf(function);
         }
@@ -198,6 +146,59 @@ pub fn surface(engine: &Engine) -> Result<(Arc<Surface>, Arc<MetricTables>)> {
     Ok((surface, metrics))
 }
 
+const CATALOGUE: &str = "pg_catalog";
+
+/// `pg_catalog` with the settings there are in `pg_settings`.
+struct Catalogue(Arc<dyn SchemaProvider>);
+
+impl fmt::Debug for Catalogue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Catalogue")
+    }
+}
+
+impl SchemaProvider for Catalogue {
+    fn table_names(&self) -> Vec<String> {
+        self.0.table_names()
+    }
+
+    fn table<'a, 'b, 'c>(
+        &'a self,
+        name: &'b str,
+    ) -> Pin<Box<dyn Future<Output = DfResult<Option<Arc<dyn TableProvider>>>> + Send + 'c>>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        Box::pin(async move {
+            let table = self.0.table(name).await?;
+            match table {
+                Some(table) if name == "pg_settings" => Ok(Some(with_settings(&*table)?)),
+                table => Ok(table),
+            }
+        })
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.0.table_exist(name)
+    }
+}
+
+/// A table like this one of what each setting is at the beginning.
+fn with_settings(like: &dyn TableProvider) -> DfResult<Arc<dyn TableProvider>> {
+    let schema = like.schema();
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(defaults().map(|(name, _)| name)));
+    let values: ArrayRef = Arc::new(StringArray::from_iter_values(defaults().map(|(_, value)| value)));
+    let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+        "name" => Arc::clone(&names),
+        "setting" | "reset_val" => Arc::clone(&values),
+        _ => new_null_array(field.data_type(), names.len()),
+    });
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect())?;
+    Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
+}
+
 /// What a function of the catalogue says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Says {
@@ -209,6 +210,8 @@ enum Says {
     Second,
     /// A type's name.
     TypeName,
+    /// A pattern with the backslash for its escape.
+    Pattern,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -237,7 +240,7 @@ impl ScalarUDFImpl for Function {
     fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
         Ok(match &self.says {
             Says::This(value) => value.data_type(),
-            Says::Setting | Says::Second | Says::TypeName => DataType::Utf8,
+            Says::Setting | Says::Second | Says::TypeName | Says::Pattern => DataType::Utf8,
         })
     }
 
@@ -254,6 +257,12 @@ impl ScalarUDFImpl for Function {
             Says::TypeName => {
                 let names = text(0)?;
                 let values = names.as_string::<i32>().iter().map(|name| name.map(type_name));
+                ColumnarValue::Array(Arc::new(values.collect::<StringArray>()))
+            }
+            Says::Pattern => {
+                let (patterns, escapes) = (text(0)?, text(1)?);
+                let both = patterns.as_string::<i32>().iter().zip(escapes.as_string::<i32>());
+                let values = both.map(|(pattern, escape)| Some(with_backslash(pattern?, escape?.chars().next())));
                 ColumnarValue::Array(Arc::new(values.collect::<StringArray>()))
             }
             Says::Setting => {
@@ -300,6 +309,7 @@ fn functions() -> Vec<ScalarUDF> {
         ("pg_get_function_identity_arguments", nothing.clone()),
         ("pg_get_function_result", nothing.clone()),
         ("pg_tablespace_location", nothing.clone()),
+        ("json_build_object", nothing.clone()),
         ("inet_client_addr", nothing.clone()),
         ("inet_server_addr", nothing.clone()),
         ("pg_advisory_unlock_all", nothing.clone()),
@@ -320,12 +330,14 @@ fn functions() -> Vec<ScalarUDF> {
         Function::new("current_setting", Says::Setting),
         Function::new("set_config", Says::Second),
         Function::new(TYPE_NAME, Says::TypeName),
+        Function::new(LIKE_PATTERN, Says::Pattern),
     ];
     same.chain(others).map(ScalarUDF::from).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
     use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
     use super::*;

@@ -16,6 +16,7 @@ pub mod errors;
 pub mod frames;
 pub mod frontend;
 pub mod portal;
+pub mod rewrite;
 pub mod session;
 pub mod settings;
 pub mod split;

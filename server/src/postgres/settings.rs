@@ -179,6 +179,11 @@ pub fn default_of(name: &str) -> Option<&'static str> {
     known(name).map(|(_, default, _)| *default)
 }
 
+/// What each setting is at the beginning.
+pub fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KNOWN.iter().map(|(name, default, _)| (*name, *default))
+}
+
 /// `5000`, `5s`, `500ms`, `1min`.
 fn milliseconds(text: &str) -> Option<u64> {
     let text = text.trim();
