@@ -464,7 +464,8 @@ impl Envelope<'_> {
         let mut add = |name: &str, value: &str| {
             front.extend([",\"", name, "\":", value]);
         };
-        if let Some(sent_at) = self.sent_at {
+        // What is no time says nothing, and may hold what is not to be kept.
+        if let Some(sent_at) = self.sent_at.filter(|raw| raw.time("sentAt").is_ok_and(|time| time.is_some())) {
             add("sentAt", sent_at.text);
         }
         if let Some(kind) = self.kind {
