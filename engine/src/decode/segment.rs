@@ -1,7 +1,7 @@
 //! Segment's tracking API, which RudderStack's SDKs speak too → the same rows as JSON of our own.
 //!
 //! A request is a batch (`{"batch": […], "sentAt": …}`) or one message; whichever it is, it may come to any of the paths.
-//! One broken message never costs its neighbours. What a message says lands where [`commerce`] and [`context`] say;
+//! One broken message never costs its neighbours. What a message says lands where `commerce` and `context` say;
 //! besides that:
 //!
 //! | message | becomes |
@@ -9,7 +9,7 @@
 //! | `messageId` | `event_id`; without one, derived from the message's text |
 //! | `userId`, `anonymousId` | `user_id`, `anonymous_id` |
 //! | `timestamp`, else `originalTimestamp` | `client_ts`; `event_ts` is that plus how far the client's clock was behind when it sent the request (received − `sentAt`). Without a time: when the request came in |
-//! | `track` | the type of its name, see [`commerce`]; any other name as it is, with all its `properties` |
+//! | `track` | the type of its name, see `commerce`; any other name as it is, with all its `properties` |
 //! | `page`, `screen` | `page_view`; `page` is the path, else the URL, else the name |
 //! | `identify`, `group` | the same, with `traits` (and `group_id`) in `properties` |
 //! | `alias` | the same; `anonymous_id` is the `previousId` |

@@ -3,7 +3,7 @@
 //!
 //! Counters live where things happen; a scrape reads them and asks the engine how it is. That takes no lock which anybody
 //! holds for long, runs no query, and does not get slower with the table. [`text`] writes the page, [`http`] counts
-//! requests, [`process`] asks the system; the families of the engine stand in [`engine`], those of the server here.
+//! requests, `process` asks the system; the families of the engine stand in `engine`, those of the server here.
 
 pub mod http;
 mod engine;
