@@ -29,15 +29,15 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 use hashbrown::HashTable;
-use siphasher::sip128::SipHasher13;
 
 use super::commerce::grouped::{Groups, OneGroup, Pairs, check_groups, emitted, passes};
+use crate::dedup::IdHasher;
 
 /// Bytes of a hash.
 const WIDTH: usize = size_of::<u128>();
 
 /// Hashes of all queries are under one key, so that states that are kept meet others.
-static HASHER: LazyLock<SipHasher13> = LazyLock::new(|| SipHasher13::new_with_key(uuid::Uuid::new_v4().as_bytes()));
+static HASHER: LazyLock<IdHasher> = LazyLock::new(IdHasher::random);
 static FUNCTION: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
     Arc::new(AggregateUDF::from(CountDistinct { signature: Signature::any(1, Volatility::Immutable) }))
 });
@@ -286,7 +286,7 @@ impl GroupsAccumulator for Sets {
         let texts = texts(values)?;
         for (row, text) in texts.as_string_view().iter().enumerate() {
             let Some(text) = text.filter(|_| passes(opt_filter, row)) else { continue };
-            self.add(group_indices[row], HASHER.hash(text.as_bytes()).as_u128());
+            self.add(group_indices[row], HASHER.id(text));
         }
         Ok(())
     }
@@ -337,7 +337,7 @@ impl GroupsAccumulator for Sets {
         let mut column = BinaryViewBuilder::with_capacity(texts.len());
         for (row, text) in texts.as_string_view().iter().enumerate() {
             match text.filter(|_| passes(opt_filter, row)) {
-                Some(text) => column.append_value(HASHER.hash(text.as_bytes()).as_u128().to_be_bytes()),
+                Some(text) => column.append_value(HASHER.id(text).to_be_bytes()),
                 None => column.append_value([]),
             }
         }
