@@ -6,6 +6,7 @@
 -- Narrowed to sessions: those with an event of that day that is of this page, this product and so on.
 -- """
 -- cache = "2s"
+-- warm = true
 -- chart = "table"
 -- units = { begins = "timestamp", ends = "timestamp", order_value = "money", orders = "count", aov = "money", sessions = "count", converted_sessions = "count", conversion_rate = "ratio" }
 --

@@ -7,6 +7,7 @@
 -- """
 -- path = "/sales"
 -- cache = "10s"
+-- warm = true
 -- chart = "bars"
 -- units = { day = "date", gross = "money", discounts = "money", refunds = "money", net = "money", shipping = "money", tax = "money", total = "money", order_value = "money", aov = "money", orders = "count", units = "count", buyers = "count", visitors = "count", revenue_per_visitor = "money", cancelled_orders = "count", duplicate_orders = "count", foreign_orders = "count" }
 --

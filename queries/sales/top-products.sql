@@ -4,6 +4,7 @@
 -- the order's discount is shared out by amount. The name, category and brand are the latest said of the product.
 -- """
 -- cache = "10s"
+-- warm = true
 -- chart = "bars"
 -- units = { gross = "money", discounts = "money", net = "money", units = "count", orders = "count", buyers = "count" }
 --

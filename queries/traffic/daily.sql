@@ -4,6 +4,7 @@
 -- both.
 -- """
 -- cache = "10s"
+-- warm = true
 -- chart = "line"
 -- units = { day = "date", page_views = "count", events = "count", sessions = "count", visitors = "count" }
 --

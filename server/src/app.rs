@@ -152,6 +152,7 @@ fn declared(state: AppState) -> Routes {
         .post("/admin/compact", Needs(Admin), admin::compact)
         .post("/admin/retain", Needs(Admin), admin::retain)
         .post("/admin/vacuum", Needs(Admin), admin::vacuum)
+        .get("/admin/queries", Needs(Admin), admin::queries)
         .get("/admin/backup", Needs(Admin), lifecycle::backup)
         .post("/admin/erase", Needs(Admin), lifecycle::erase)
         .get("/admin/dead-letters", Needs(Admin), dead_letters::list)

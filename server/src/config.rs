@@ -345,6 +345,8 @@ settings! {
         max_waiting: usize = 64,
         /// How long a query waits for its turn before it is answered 503.
         max_wait: Period = Period::secs(5),
+        /// Queries that take this long are remembered, for `/admin/queries` and the page.
+        slow_after: Period = Period::secs(1),
         /// Longest SQL text.
         max_text_bytes: ByteSize = ByteSize::kib(64),
         /// Most operators and set operations in one statement.
@@ -365,6 +367,8 @@ settings! {
         reload: bool = false,
         /// Memory for answers that are kept while the table does not change.
         cache_bytes: ByteSize = ByteSize::mib(64),
+        /// Events from which on the most asked metrics are made ready after a start, so that nobody waits for the first answer.
+        warm_from: usize = 1_000_000,
         /// Largest answer of a metric.
         answer_bytes: ByteSize = ByteSize::mib(64),
     }

@@ -109,6 +109,25 @@ export interface Session {
   expires_at: string | null;
 }
 
+/** A query, of `GET /admin/queries` */
+export interface ListedQuery {
+  id: string;
+  kind: "sql" | "metric" | "own";
+  text: string;
+  started_at: string;
+  elapsed_ms: number;
+  rows_read: number;
+  bytes_read: number;
+  outcome?: string;
+}
+
+/** `GET /admin/queries` */
+export interface QueryList {
+  slow_after_ms: number;
+  running: ListedQuery[];
+  slow: ListedQuery[];
+}
+
 export interface Column {
   name: string;
   type: string;

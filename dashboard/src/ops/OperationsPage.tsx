@@ -1,5 +1,5 @@
 // How the server is: what comes in, what is refused, what is kept where, and what its dependencies say.
-import { type Dependency, type Health, type SqlAnswer, type Tick, send } from "../lib/api";
+import { type Dependency, type Health, type ListedQuery, type QueryList, type SqlAnswer, type Tick, get, send, withQuery } from "../lib/api";
 import { BarList } from "../charts/BarList";
 import { Chart } from "../charts/Chart";
 import { Spark } from "../charts/Spark";
@@ -69,6 +69,7 @@ export default function OperationsPage({ tick }: { tick: Tick | null }) {
         <Rejected />
         <LakeByDay />
       </div>
+      <SlowQueries />
       <Card title="Queries and lake">
         <dl className="facts">
           <div><dt>Queries running, of all clients</dt><dd>{f.count(gauge("tideline_queries") ?? engine?.queries ?? 0)}</dd></div>
@@ -178,6 +179,48 @@ function Rejected() {
         }))} />
       )}
     </Card>
+  );
+}
+
+/** What runs and what was slow. Texts of all clients are for those who may administer. */
+function SlowQueries() {
+  const { may } = useApp();
+  const allowed = may("admin");
+  const asked = useAsk(allowed ? "/admin/queries" : null, (signal) => get<QueryList>("/admin/queries", signal), EVERY_MS);
+  const queries = asked.data;
+  const after = queries ? f.milliseconds(queries.slow_after_ms) : "";
+  const rows = queries ? [...queries.running.filter((query) => query.elapsed_ms >= queries.slow_after_ms), ...queries.slow].slice(0, 12) : [];
+  return (
+    <Card title="Slow queries" note={queries ? `${after} and longer, the latest` : undefined}>
+      {!allowed ? <Empty hint="Sign in with a key that has the scope admin.">Queries of all clients are for administrators</Empty>
+        : asked.error ? <Trouble problem={asked.error} again={asked.again} /> : !queries ? <Waiting rows={3} />
+        : rows.length === 0 ? <Empty hint="query.slow_after says what is slow.">No query has taken {after}</Empty> : (
+          <div className="table-box" tabIndex={0} role="region" aria-label="Slow queries">
+            <table className="table">
+              <thead><tr><th>Query</th><th className="num">Took</th><th className="num">Rows read</th><th className="num">Read</th><th>Begun</th><th>Ended</th></tr></thead>
+              <tbody>{rows.map((query) => <SlowQuery key={query.id} query={query} />)}</tbody>
+            </table>
+          </div>
+        )}
+    </Card>
+  );
+}
+
+const KINDS = { sql: "/console", metric: "/history/", own: "" };
+
+function SlowQuery({ query }: { query: ListedQuery }) {
+  const { place } = useApp();
+  const line = query.text.replace(/\s+/g, " ");
+  const to = query.kind === "sql" ? withQuery(KINDS.sql, { q: query.text }) : query.kind === "metric" ? KINDS.metric + query.text : null;
+  return (
+    <tr>
+      <td title={query.text} className="mono">{to ? <Link to={to}>{line}</Link> : line}</td>
+      <td className="num">{f.milliseconds(query.elapsed_ms)}</td>
+      <td className="num">{f.count(query.rows_read)}</td>
+      <td className="num">{f.bytes(query.bytes_read)}</td>
+      <td>{f.clock(Date.parse(query.started_at), place.zone)}</td>
+      <td>{query.outcome ?? "running"}</td>
+    </tr>
   );
 }
 

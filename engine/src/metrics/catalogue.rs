@@ -332,7 +332,7 @@ async fn compile(query: &QueryEngine, file: &File, version: String, moment: &Mom
     let samples = header.samples(moment);
     let params = samples.into_iter().map(|(name, kind, value)| (name, kind.bind_type(), value.scalar(kind))).collect();
     // The whole file, so that positions are those of the file.
-    let prepared = query.prepare(text, params).await.map_err(|mut error| {
+    let prepared = query.prepare(&file.name, text, params).await.map_err(|mut error| {
         let unused = |p: &&Param| error.message.starts_with(&format!("the parameter {} is", p.name));
         if error.code == "unused_parameter"
             && let Some(param) = header.params.iter().find(unused)

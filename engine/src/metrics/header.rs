@@ -46,6 +46,8 @@ pub struct Header {
     pub paths: Vec<String>,
     /// How long an answer may be kept; zero where the header does not say.
     pub cache: Duration,
+    /// Whether it is asked once after a start, so that its first reader does not wait for what is kept in memory.
+    pub warm: bool,
     /// How it is best drawn.
     pub chart: Option<Chart>,
     /// What the figures of a column are: `money`, `count`, `ratio` …
@@ -77,6 +79,8 @@ struct RawHeader {
     description: String,
     path: Option<Spanned<toml::Value>>,
     cache: Option<Spanned<toml::Value>>,
+    #[serde(default)]
+    warm: bool,
     chart: Option<Chart>,
     #[serde(default)]
     units: BTreeMap<Spanned<String>, String>,
@@ -182,6 +186,7 @@ pub fn parse(text: &str, moment: &Moment<'_>) -> Result<Header> {
         cache: raw.cache.as_ref().map_or(Ok(Duration::ZERO), |cache| seconds(&comments, cache))?,
         summary: raw.summary.into_inner().trim().to_owned(),
         description: raw.description.trim().to_owned(),
+        warm: raw.warm,
         chart: raw.chart,
         units: raw.units.into_iter().map(|(column, unit)| (column.into_inner(), unit)).collect(),
         alert: raw.alert.map(|alert| rule::rule(&comments, alert)).transpose()?,

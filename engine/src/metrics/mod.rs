@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use futures::StreamExt;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use tokio::sync::Mutex;
 
@@ -58,6 +59,8 @@ pub struct MetricsConfig {
     pub answer_bytes: usize,
     /// The longest a metric may run; the limit of queries when absent.
     pub timeout: Option<Duration>,
+    /// Rows from which on a table is worth warming up.
+    pub warm_from: usize,
 }
 
 impl Default for MetricsConfig {
@@ -69,6 +72,7 @@ impl Default for MetricsConfig {
             cache_bytes: 64 << 20,
             answer_bytes: 64 << 20,
             timeout: None,
+            warm_from: 1_000_000,
         }
     }
 }
@@ -212,6 +216,32 @@ impl Metrics {
             timeout: self.config.timeout,
         };
         self.cache.get(&asked.request, &asked.tag, work.run()).await
+    }
+
+    /// Brings into memory what the answers of metrics that say `warm` are made from (orders, partial aggregates), where
+    /// the table is large, so that the first reader after a start does not wait for it. Returns how many were asked.
+    ///
+    /// # Errors
+    /// Those of queries.
+    pub async fn warm(&self) -> Result<usize> {
+        let catalogue = self.catalogue().await;
+        let mut warmed = 0;
+        for metric in catalogue.metrics.values().filter(|metric| metric.header.warm) {
+            let (_, state) = (self.source)()?;
+            if state.rows() < self.config.warm_from {
+                break;
+            }
+            let params = resolve(&metric.header.params, &[], self.moment(), &RESERVED)?;
+            // Aggregates are kept from the second time on.
+            for _ in 0..2 {
+                let mut output = self.query.run_own(&metric.prepared, params.scalars(), Arc::clone(&state)).await?;
+                while let Some(batch) = output.stream.next().await {
+                    batch?;
+                }
+            }
+            warmed += 1;
+        }
+        Ok(warmed)
     }
 
     /// Forgets every answer that is kept.

@@ -17,12 +17,14 @@ use arrow::array::{Array, AsArray, BooleanArray, StringViewArray, UInt32Array, n
 use arrow::compute::{concat_batches, filter_record_batch, max, take_record_batch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, TableReference, exec_datafusion_err};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
+use futures::{StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 
 use super::events::{Late, TABLE, TableState};
@@ -41,6 +43,9 @@ const PART_ORDERS: usize = 1_024;
 const MAX_PARTS: usize = 1_024;
 /// When more than one event in so many is new, everything is made again.
 const REMAKE_ONE_IN: usize = 4;
+/// Events of which the views are made at once, about, when everything is made: what that takes stays in the processor's
+/// caches.
+const PIECE_EVENTS: usize = 32_768;
 /// What an entry of the index takes besides its text, about.
 const INDEX_BYTES: usize = 64;
 
@@ -227,9 +232,9 @@ impl Reader<'_> {
         let Some(seq) = last_seq(self.state) else {
             return Err(exec_datafusion_err!("a file does not say which seq it ends with").into());
         };
-        let rows = self.state.buffered_rows() + self.state.files.iter().map(|f| f.rows).sum::<usize>();
+        let rows = self.state.rows();
         let read = Read { seq, rows, rewritten: self.state.rewritten };
-        let Some(before) = before else { return self.all(read).await };
+        let Some(before) = before else { return self.all(read, book).await };
         if before.read == read {
             return Ok(Next::Same);
         }
@@ -244,7 +249,7 @@ impl Reader<'_> {
                 return Ok(Next::Changed(before.with(new, read, self, book).await?));
             }
         }
-        self.all(read).await
+        self.all(read, book).await
     }
 
     /// The events orders are made of that came after `before`: only where nothing else has changed since.
@@ -281,13 +286,29 @@ impl Reader<'_> {
     }
 
     /// The book made from nothing.
-    async fn all(&self, read: Read) -> Result<Next, Refused> {
+    async fn all(&self, read: Read, book: &Book) -> Result<Next, Refused> {
         let columns = self.columns().await?;
         let schema = Arc::new(event::table_schema().project(&columns)?);
         let found = self.sql(&select(&columns, -1)).await?;
         let events = compact(&concat_batches(&schema, &found)?);
         drop(found);
-        let made = self.views(&widen(&events, &columns)?).await?;
+        // Piece by piece: what an aggregation over all of them would hold in memory is many times what it leaves.
+        let of_piece = |rows: Vec<u32>| {
+            let (events, columns) = (&events, &columns);
+            async move {
+                let piece = take_record_batch(events, &UInt32Array::from(rows))?;
+                self.views(widen(&piece, columns)?, book).await
+            }
+        };
+        let at_once = self.template.config().target_partitions();
+        let pieces = futures::stream::iter(apart(&events, PIECE_EVENTS)).map(of_piece).buffered(at_once);
+        let pieces: Vec<[RecordBatch; KEPT.len()]> = pieces.try_collect().await?;
+        let whole = |view: usize| {
+            let parts = pieces.iter().map(|piece| &piece[view]);
+            Ok::<_, Refused>(concat_batches(&pieces[0][view].schema(), parts)?)
+        };
+        let made = [whole(0)?, whole(1)?, whole(2)?];
+        drop(pieces);
         if text(&made[0], "visitor").is_none() {
             return Err(exec_datafusion_err!("orders have no visitor of text").into());
         }
@@ -351,24 +372,12 @@ impl Reader<'_> {
         Ok(collect(plan, session.task_ctx()).await?)
     }
 
-    /// The kept views over these events alone.
-    async fn views(&self, events: &RecordBatch) -> Result<[RecordBatch; KEPT.len()], Refused> {
-        let state = Arc::new(TableState::new(Vec::new(), vec![events.clone()], 0, None));
-        let mut made = Vec::with_capacity(KEPT.len());
-        for name in KEPT {
-            let session = run::session_at(self.template, &state, self.now);
-            let plan = view(&session, name).await?;
-            made.push(rows_of(&session, name, plan).await?);
-        }
-        three(made)
-    }
-
-    /// The same, by plans that are made once.
-    async fn views_of_few(&self, events: &RecordBatch, book: &Book) -> Result<[RecordBatch; KEPT.len()], Refused> {
+    /// The kept views over some events alone, on a task of its own.
+    async fn views(&self, events: RecordBatch, book: &Book) -> Result<[RecordBatch; KEPT.len()], Refused> {
         let mut session = run::session_at(self.template, self.state, self.now);
         let config = session.config_mut();
         config.options_mut().execution.target_partitions = 1;
-        config.set_extension(Arc::new(Late(vec![events.clone()])));
+        config.set_extension(Arc::new(Late(vec![(TABLE, events)])));
         let plans = match book.plans.get() {
             Some(plans) => plans,
             None => {
@@ -380,19 +389,34 @@ impl Reader<'_> {
                 book.plans.get_or_init(|| plans)
             }
         };
-        let mut made = Vec::with_capacity(KEPT.len());
-        for (name, plan) in KEPT.iter().zip(plans) {
-            made.push(rows_of(&session, name, reset_plan_states(Arc::clone(plan))?).await?);
-        }
-        three(made)
+        let made = SpawnedTask::spawn(made(session, plans.clone())).join();
+        made.await.map_err(|e| exec_datafusion_err!("the kept views were not made: {e}"))?
     }
 }
 
-/// How a kept view's text runs.
+/// How a kept view's text runs over rows that come late: the first of them, orders, is a table to the others.
 async fn view(session: &SessionState, name: &str) -> Result<Arc<dyn ExecutionPlan>, Refused> {
     let plan = session.create_logical_plan(&format!("SELECT * FROM {name}")).await?;
-    let plan = session.optimize(&views::written_out(plan)?)?;
+    let stay: &[&str] = if name == KEPT[0] { &[] } else { &KEPT[..1] };
+    let plan = session.optimize(&views::written_out_but(plan, stay)?)?;
     Ok(session.create_physical_plan(&plan).await?)
+}
+
+async fn made(
+    mut session: SessionState,
+    plans: [Arc<dyn ExecutionPlan>; KEPT.len()],
+) -> Result<[RecordBatch; KEPT.len()], Refused> {
+    let mut made: Vec<RecordBatch> = Vec::with_capacity(KEPT.len());
+    for (name, plan) in KEPT.into_iter().zip(plans) {
+        let rows = rows_of(&session, name, reset_plan_states(plan)?).await?;
+        if made.is_empty() {
+            let mut late = session.config().get_extension::<Late>().map(|late| late.0.clone()).unwrap_or_default();
+            late.push((name, rows.clone()));
+            session.config_mut().set_extension(Arc::new(Late(late)));
+        }
+        made.push(rows);
+    }
+    three(made)
 }
 
 /// Its rows, in the columns the view is known to have: plans say less of what can be null.
@@ -445,6 +469,49 @@ fn key_of(events: &RecordBatch, row: usize) -> String {
 /// Who it is of, as `visitor` there.
 fn visitor_of(events: &RecordBatch, row: usize) -> Option<&str> {
     value(text(events, "user_id"), row).or_else(|| value(text(events, "anonymous_id"), row))
+}
+
+/// The rows in groups of about `least`, such that no order and no customer is in two of them; at least one, be it empty.
+///
+/// Orders and customers are a graph whose edges are events; its components are found by union and find.
+fn apart(events: &RecordBatch, least: usize) -> Vec<Vec<u32>> {
+    let mut ids: HashMap<(bool, String), usize> = HashMap::new();
+    let mut parents: Vec<usize> = Vec::new();
+    fn root(parents: &mut [usize], mut node: usize) -> usize {
+        while parents[node] != node {
+            parents[node] = parents[parents[node]];
+            node = parents[node];
+        }
+        node
+    }
+    let mut orders = Vec::with_capacity(events.num_rows());
+    for row in 0..events.num_rows() {
+        let mut id = |is_visitor: bool, name: String| {
+            *ids.entry((is_visitor, name)).or_insert_with(|| {
+                parents.push(parents.len());
+                parents.len() - 1
+            })
+        };
+        let order = id(false, key_of(events, row));
+        let visitor = visitor_of(events, row).map(|visitor| id(true, visitor.to_owned()));
+        if let Some(visitor) = visitor {
+            let (a, b) = (root(&mut parents, order), root(&mut parents, visitor));
+            parents[b] = a;
+        }
+        orders.push(order);
+    }
+    let mut components: HashMap<usize, Vec<u32>> = HashMap::new();
+    for (row, order) in orders.into_iter().enumerate() {
+        components.entry(root(&mut parents, order)).or_default().push(u32::try_from(row).unwrap_or(u32::MAX));
+    }
+    let mut groups = vec![Vec::new()];
+    for rows in components.into_values() {
+        if groups.last().is_some_and(|group| group.len() >= least) {
+            groups.push(Vec::new());
+        }
+        groups.last_mut().into_iter().for_each(|group| group.extend(&rows));
+    }
+    groups
 }
 
 fn part_of(key: &str, parts: usize) -> usize {
@@ -536,7 +603,7 @@ impl Kept {
         let mut events = self.events_of(&around)?;
         events.push(new.clone());
         let events = concat_batches(&new.schema(), &events)?;
-        let made = reader.views_of_few(&widen(&events, &self.columns)?, book).await?;
+        let made = reader.views(widen(&events, &self.columns)?, book).await?;
         // The customers of these orders are whole, so their orders are right; of other customers' there may be more.
         let (order_keys, order_visitors) = (text(&made[0], "order_key"), text(&made[0], "visitor"));
         let whole =

@@ -102,7 +102,12 @@ impl TableState {
         Self { files, buffer, lake_version, through, rewritten: 0, selections: Selections::default() }
     }
 
-    /// Rows in the buffer.
+    /// Its rows.
+    pub fn rows(&self) -> usize {
+        self.files.iter().map(|file| file.rows).sum::<usize>() + self.buffered_rows()
+    }
+
+    /// Of them, in the buffer.
     pub fn buffered_rows(&self) -> usize {
         self.buffer.iter().map(RecordBatch::num_rows).sum()
     }
@@ -112,32 +117,40 @@ impl TableState {
 #[derive(Debug)]
 pub(super) struct Pinned(pub(super) Arc<TableState>);
 
-/// Rows that a plan reads when it runs, instead of a state it was made for: for plans that are made once and run often, see
-/// `book.rs`. A session that carries it makes such plans; the one they run in brings the rows.
+/// Tables whose rows a plan reads when it runs, instead of a state it was made for: for plans that are made once and run
+/// often, see `book.rs`. A session that carries it makes such plans; the one they run in brings the rows.
 #[derive(Debug, Default)]
-pub(super) struct Late(pub(super) Vec<RecordBatch>);
+pub(super) struct Late(pub(super) Vec<(&'static str, RecordBatch)>);
 
 #[derive(Debug)]
-struct LateRows(SchemaRef);
+struct LateRows {
+    table: &'static str,
+    schema: SchemaRef,
+}
 
 impl PartitionStream for LateRows {
     fn schema(&self) -> &SchemaRef {
-        &self.0
+        &self.schema
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let rows = context.session_config().get_extension::<Late>().map(|late| late.0.clone()).unwrap_or_default();
-        let rows = futures::stream::iter(rows.into_iter().map(Ok));
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.0), rows))
+        let late = context.session_config().get_extension::<Late>();
+        let rows = late.iter().flat_map(|late| &late.0).filter(|(table, _)| *table == self.table);
+        let rows: Vec<_> = rows.map(|(_, rows)| Ok(rows.clone())).collect();
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), futures::stream::iter(rows)))
     }
 }
 
-fn late(projection: Option<&Vec<usize>>, filters: &[Expr]) -> Result<Arc<dyn ExecutionPlan>> {
-    if filters.iter().any(prune::is_exact) {
-        return exec_err!("filters on time are not applied to rows that come late");
+impl Late {
+    /// Reads a table's rows when it runs.
+    pub(super) fn scan(
+        table: &'static str,
+        schema: SchemaRef,
+        projection: Option<&Vec<usize>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let rows: Arc<dyn PartitionStream> = Arc::new(LateRows { table, schema: Arc::clone(&schema) });
+        Ok(Arc::new(StreamingTableExec::try_new(schema, vec![rows], projection, [], false, None)?))
     }
-    let rows: Arc<dyn PartitionStream> = Arc::new(LateRows(event::table_schema()));
-    Ok(Arc::new(StreamingTableExec::try_new(event::table_schema(), vec![rows], projection, [], false, None)?))
 }
 
 /// The table's definition; its rows come with the session.
@@ -194,7 +207,10 @@ impl TableProvider for EventsTable {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         if session.config().get_extension::<Late>().is_some() {
-            return late(projection, filters);
+            if filters.iter().any(prune::is_exact) {
+                return exec_err!("filters on time are not applied to rows that come late");
+            }
+            return Late::scan(TABLE, event::table_schema(), projection);
         }
         let pinned = session
             .config()

@@ -20,6 +20,7 @@ mod errors;
 mod events;
 mod functions;
 mod guard;
+mod journal;
 mod json;
 mod like;
 mod limits;
@@ -55,6 +56,7 @@ pub use alerts::{COLUMNS as ALERT_COLUMNS, TABLE as ALERTS};
 pub use dead_letters::{COLUMNS as DEAD_LETTER_COLUMNS, TABLE as DEAD_LETTERS};
 pub(crate) use errors::{copy as copy_error, nearest};
 pub use events::{ScanFile, TABLE, TableState};
+pub use journal::{Entry, Journal, Named};
 pub use measures::{Class, Outcome, QueryMeasures};
 pub use prepare::{BindType, Prepared};
 pub use run::{Freshness, QueryOutput, QueryStream};
@@ -106,6 +108,8 @@ pub struct QueryConfig {
     pub max_waiting: usize,
     /// The longest one waits for its turn.
     pub max_wait: Duration,
+    /// From when on a query is remembered as slow.
+    pub slow_after: Duration,
 }
 
 impl Default for QueryConfig {
@@ -124,6 +128,7 @@ impl Default for QueryConfig {
             max_concurrent: (threads * 4).max(8),
             max_waiting: 64,
             max_wait: Duration::from_secs(5),
+            slow_after: Duration::from_secs(1),
         }
     }
 }
@@ -178,6 +183,7 @@ pub struct QueryEngine {
     book: Arc<Book>,
     runtime: parking_lot::Mutex<QueryRuntime>,
     measures: Arc<QueryMeasures>,
+    journal: Arc<Journal>,
 }
 
 impl std::fmt::Debug for QueryEngine {
@@ -202,6 +208,7 @@ impl QueryEngine {
         let template = Arc::new(session::template(&config, store, Arc::clone(&partials))?);
         let runtime = QueryRuntime::new(config.threads)?;
         let admission = Admission::new(config.max_concurrent, config.max_waiting, config.max_wait);
+        let journal = Journal::new(config.slow_after);
         Ok(Self {
             config,
             template,
@@ -212,6 +219,7 @@ impl QueryEngine {
             book,
             runtime: parking_lot::Mutex::new(runtime),
             measures: Arc::default(),
+            journal,
         })
     }
 
@@ -250,14 +258,21 @@ impl QueryEngine {
         self.start(id, run::Work::Text(request), Arc::clone(&self.source), timeout).await
     }
 
-    /// Plans a text of ours once, to be run many times with other values. `params` are all of its parameters, with
-    /// their types and a value to try the plan with: what only fails when a plan is made to run fails here.
+    /// Plans a text of ours once, to be run many times with other values. `name` is what it is called where queries are
+    /// listed; `params` are all of its parameters, with their types and a value to try the plan with: what only fails
+    /// when a plan is made to run fails here.
     ///
     /// # Errors
     /// Whatever is wrong with it, with its position in `text`.
-    pub async fn prepare(&self, text: &str, params: Vec<(String, BindType, ScalarValue)>) -> Result<Prepared> {
-        let (template, text, now) = (Arc::clone(&self.template), text.to_owned(), self.clock.now());
-        runtime::on_deep_stack(move || prepare::prepare(&template, &text, &params, now)).await?
+    pub async fn prepare(
+        &self,
+        name: &str,
+        text: &str,
+        params: Vec<(String, BindType, ScalarValue)>,
+    ) -> Result<Prepared> {
+        let (template, now) = (Arc::clone(&self.template), self.clock.now());
+        let (name, text) = (name.to_owned(), text.to_owned());
+        runtime::on_deep_stack(move || prepare::prepare(&template, &name, &text, &params, now)).await?
     }
 
     /// Runs what was prepared, with these values, over this state of the table.
@@ -271,8 +286,24 @@ impl QueryEngine {
         state: Arc<TableState>,
         timeout: Option<Duration>,
     ) -> Result<QueryOutput> {
-        let work = run::Work::Prepared { plan: prepared.plan().clone(), values };
+        let work = run::Work::Prepared { name: Arc::clone(prepared.name()), plan: prepared.plan().clone(), values };
         self.start(new_id(), work, Arc::new(move || Ok(Arc::clone(&state))), timeout).await
+    }
+
+    /// [`Self::run`] for the engine itself, see [`Self::query_own`].
+    ///
+    /// # Errors
+    /// Those of [`Self::query`].
+    pub async fn run_own(
+        &self,
+        prepared: &Prepared,
+        values: Vec<(String, ScalarValue)>,
+        state: Arc<TableState>,
+    ) -> Result<QueryOutput> {
+        let (id, cancel) = (new_id(), CancellationToken::new());
+        let slot = self.admission.enter_own(&id, &cancel)?;
+        let work = run::Work::Prepared { name: Arc::clone(prepared.name()), plan: prepared.plan().clone(), values };
+        self.start_in(slot, id, cancel, work, Arc::new(move || Ok(Arc::clone(&state))), None).await
     }
 
     /// Another way to look at the same tables.
@@ -355,6 +386,7 @@ impl QueryEngine {
             },
             cancel,
             measures: Arc::clone(&self.measures),
+            journal: Arc::clone(&self.journal),
         }
     }
 
@@ -439,9 +471,16 @@ impl QueryEngine {
         self.partials.size()
     }
 
-    /// Forgets everything that was derived from the table and kept: orders, partial aggregates, footers of files.
+    /// Which queries run, and which were slow.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Forgets everything that was derived from the table and kept: orders, partial aggregates, footers of files; and
+    /// the texts of slow queries.
     pub async fn forget(&self) {
         self.partials.forget();
+        self.journal.forget();
         self.book.forget().await;
         self.template.runtime_env().cache_manager.get_file_metadata_cache().clear();
     }

@@ -71,12 +71,17 @@ impl BindType {
 /// A text that was planned.
 #[derive(Debug, Clone)]
 pub struct Prepared {
+    name: Arc<str>,
     plan: LogicalPlan,
     schema: SchemaRef,
     changes_by_itself: bool,
 }
 
 impl Prepared {
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     pub(super) fn plan(&self) -> &LogicalPlan {
         &self.plan
     }
@@ -105,6 +110,7 @@ impl Prepared {
 /// it waits: the table is empty.
 pub(super) fn prepare(
     template: &SessionState,
+    name: &str,
     text: &str,
     params: &[(String, BindType, ScalarValue)],
     now: Micros,
@@ -124,7 +130,7 @@ pub(super) fn prepare(
     let tried = optimized(&session, &written_out, &values)?;
     let physical = block_on(run::physical(&mut session, &tried, &state))?;
     let schema = run::unique_names(&physical.schema());
-    Ok(Prepared { changes_by_itself: changes_by_itself(&plan)?, schema, plan })
+    Ok(Prepared { name: name.into(), changes_by_itself: changes_by_itself(&plan)?, schema, plan })
 }
 
 /// Binds values to an analysed plan and optimises it.

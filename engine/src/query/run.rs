@@ -1,5 +1,6 @@
 //! One query's life: planned and driven on the query threads, read as a stream anywhere, stopped from either end.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -25,6 +26,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::book::{Book, Reader};
 use super::events::{Pinned, TABLE, TableState};
 use super::guard::{self, Readable, TextLimits};
+use super::journal::{Journal, Named};
 use super::limits::Slot;
 use super::measures::{Class, Outcome, QueryMeasures};
 use super::stats::QueryStats;
@@ -77,6 +79,8 @@ pub(super) enum Work {
     },
     /// A plan of ours that only needs its values.
     Prepared {
+        /// Whose it is.
+        name: Arc<str>,
         /// It, analysed.
         plan: LogicalPlan,
         /// A value for each of its parameters.
@@ -92,6 +96,15 @@ impl Work {
             Self::Own(_) => Class::Own,
             Self::Understood { .. } => Class::Sql,
             Self::Prepared { .. } => Class::Metric,
+        }
+    }
+
+    /// What the journal calls it.
+    fn shown(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(request) | Self::Own(request) => request.sql.as_str().into(),
+            Self::Understood { statement, .. } => statement.text().into(),
+            Self::Prepared { name, .. } => (&**name).into(),
         }
     }
 
@@ -116,6 +129,7 @@ pub(super) struct Job {
     pub(super) limits: TextLimits,
     pub(super) cancel: CancellationToken,
     pub(super) measures: Arc<QueryMeasures>,
+    pub(super) journal: Arc<Journal>,
 }
 
 struct Ready {
@@ -128,8 +142,10 @@ struct Ready {
 /// Time is kept here, on the caller's runtime: a query that never yields would starve the timers of its own.
 pub(super) async fn start(job: Job, slot: Slot, threads: &Handle, timeout: Duration) -> Result<QueryOutput> {
     let mut deadline = Box::pin(tokio::time::sleep(timeout));
-    let stats = Arc::new(QueryStats::new(job.work.class(), Arc::clone(&job.measures)));
     let id = job.id.clone();
+    let class = job.work.class();
+    let named = Named::new(id.clone(), class.name(), &job.work.shown(), job.now);
+    let stats = QueryStats::begin(named, class, Arc::clone(&job.measures), Arc::clone(&job.journal));
     let cancel = job.cancel.clone();
     let (ready, planned) = oneshot::channel();
     let (rows, receiver) = mpsc::channel(BATCHES_AHEAD);
@@ -339,7 +355,7 @@ async fn plan(job: &Job, state: Arc<TableState>) -> Result<(SessionState, Arc<dy
             let logical = with_kept(logical, job, &state, &mut session).await?;
             session.optimize(&logical).map_err(errors::from_datafusion)?
         }
-        Work::Prepared { plan, values } => {
+        Work::Prepared { plan, values, .. } => {
             let plan = with_kept(plan.clone(), job, &state, &mut session).await?;
             prepare::optimized(&session, &plan, values)?
         }

@@ -10,6 +10,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 
+use super::journal::{Entry, Journal, Named};
 use super::measures::{Class, End, Outcome, QueryMeasures};
 use crate::event;
 
@@ -25,6 +26,8 @@ pub struct QueryStats {
     class: Class,
     end: End,
     measures: Arc<QueryMeasures>,
+    query: Named,
+    journal: Arc<Journal>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,8 +38,10 @@ struct Totals {
 }
 
 impl QueryStats {
-    pub(super) fn new(class: Class, measures: Arc<QueryMeasures>) -> Self {
-        Self {
+    /// Of a query that begins now; the journal has it until it ends.
+    pub(super) fn begin(query: Named, class: Class, measures: Arc<QueryMeasures>, journal: Arc<Journal>) -> Arc<Self> {
+        let id = query.id.clone();
+        let stats = Arc::new(Self {
             started: Instant::now(),
             plan: Mutex::default(),
             done: Mutex::default(),
@@ -45,7 +50,22 @@ impl QueryStats {
             class,
             end: End::default(),
             measures,
-        }
+            query,
+            journal,
+        });
+        stats.journal.begin(&id, &stats);
+        stats
+    }
+
+    /// As the journal shows it while it runs.
+    pub(super) fn entry(&self) -> Option<Entry> {
+        let running = self.done.lock().is_none();
+        running.then(|| self.entry_of(self.totals(), None))
+    }
+
+    fn entry_of(&self, totals: Totals, outcome: Option<&'static str>) -> Entry {
+        let Totals { rows_read, bytes_read, elapsed } = totals;
+        Entry { query: self.query.clone(), elapsed, rows_read, bytes_read, outcome }
     }
 
     /// Says how the query ended; only the first time counts.
@@ -95,8 +115,10 @@ impl QueryStats {
 impl Drop for QueryStats {
     /// Counted when nobody looks at it any more: however it ended, once.
     fn drop(&mut self) {
-        let Totals { rows_read, bytes_read, elapsed } = self.totals();
+        let totals = self.totals();
+        let Totals { rows_read, bytes_read, elapsed } = totals;
         self.measures.note(self.class, self.end.outcome(), elapsed, rows_read, bytes_read);
+        self.journal.end(self.entry_of(totals, Some(self.end.outcome().name())));
     }
 }
 

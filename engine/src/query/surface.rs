@@ -208,6 +208,11 @@ impl Understood {
         Self { statement, params, schema, early: placeholders.early }
     }
 
+    /// The statement as text.
+    pub(super) fn text(&self) -> String {
+        self.statement.to_string()
+    }
+
     /// The statement with what a plan needs to know put into its tree, as literals.
     pub(super) fn with_early(&self, values: &[ScalarValue]) -> Result<DfStatement> {
         let mut statement = self.statement.clone();

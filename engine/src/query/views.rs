@@ -18,6 +18,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableType, cast, lit};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::events::Late;
 use super::{book, errors};
 use crate::clock::Micros;
 use crate::error::Result;
@@ -142,6 +143,9 @@ impl TableProvider for KeptView {
         _: &[Expr],
         _: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        if session.config().get_extension::<Late>().is_some() {
+            return Late::scan(self.name, Arc::clone(&self.schema), projection);
+        }
         let kept = session.config().get_extension::<Kept>();
         let Some(rows) = kept.as_ref().and_then(|kept| kept.0.table(self.name)) else {
             return internal_err!("the rows of {} are not kept", self.name);
@@ -168,13 +172,19 @@ pub(super) fn reads_kept(plan: &LogicalPlan) -> bool {
 
 /// The plan with the texts of such views in their place.
 pub(super) fn written_out(plan: LogicalPlan) -> DfResult<LogicalPlan> {
+    written_out_but(plan, &[])
+}
+
+/// The same, but those of these names stay tables.
+pub(super) fn written_out_but(plan: LogicalPlan, stay: &[&str]) -> DfResult<LogicalPlan> {
     let node = |node: LogicalPlan| {
         let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
         let provider = kept_view(scan);
-        let Some(view) = provider.as_ref().and_then(|provider| provider.downcast_ref::<KeptView>()) else {
+        let view = provider.as_ref().and_then(|provider| provider.downcast_ref::<KeptView>());
+        let Some(view) = view.filter(|view| !stay.contains(&view.name)) else {
             return Ok(Transformed::no(node));
         };
-        let inner = written_out(view.plan.clone())?;
+        let inner = written_out_but(view.plan.clone(), stay)?;
         let columns = scan.projection.iter().flatten();
         let columns: Vec<Expr> =
             columns.map(|at| Expr::Column(Column::from(inner.schema().qualified_field(*at)))).collect();

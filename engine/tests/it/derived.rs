@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use proptest::prelude::*;
+use tideline_engine::clock::ManualClock;
 use tideline_engine::decode::InputFormat;
 use tideline_engine::engine::{Ack, Engine, EngineConfig};
 use tideline_engine::fs::sim::SimFs;
@@ -355,6 +356,24 @@ async fn files_and_settled_batches_are_read_once() {
     let (kept, bytes) = twins.engines[0].kept();
     assert!(kept > 0 && bytes > 0);
     assert_eq!(twins.engines[1].kept(), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_first_answers_are_made_from_is_there_before_them() {
+    let mut config = keeping(64 << 20);
+    config.metrics.warm_from = 3_001;
+    // The metrics look at the last days.
+    let clock = Arc::new(ManualClock::new((MARCH_MS + 3 * 86_400_000) * 1_000));
+    let engine = Engine::open(config, Arc::new(SimFs::new()), clock).await.unwrap();
+    let ingest = |events: String| engine.ingest(events.into(), InputFormat::Json, "test", Ack::Durable);
+    ingest(views_of_pages(0..3_000)).await.unwrap();
+    engine.flush().await.unwrap();
+    assert_eq!(engine.metrics().warm().await.unwrap(), 0, "a small table needs none");
+    let order = r#"{"event_id":"o","event_type":"purchase","order_id":"o","revenue":5,"event_ts":1772323200000}"#;
+    ingest(order.to_owned()).await.unwrap();
+    assert_eq!(engine.query_usage().book_bytes, 0);
+    assert!(engine.metrics().warm().await.unwrap() > 0);
+    assert!(engine.query_usage().book_bytes > 0 && engine.kept().0 > 0, "{:?}", engine.query_usage());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,10 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
     fit_connections(&mut config);
     // Planned now, so that what is wrong with a metric is in the log before anybody asks; events need not wait for it.
     let planning = Arc::clone(&engine);
-    tokio::spawn(async move { planning.metrics().catalogue().await });
+    tokio::spawn(async move {
+        planning.metrics().catalogue().await;
+        warm_up(&planning).await;
+    });
     let config = Arc::new(config);
     let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address, keys).with_tls(tls.clone());
     state.limits.connect().await;
@@ -173,6 +176,17 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
             end(ExitStatus::Failed)
         }
         error = engine.failed() => Ok(give_up(&error, std::future::ready(())).await),
+    }
+}
+
+/// Makes ready what the first answers are made from.
+async fn warm_up(engine: &Engine) {
+    let begun = Instant::now();
+    match engine.metrics().warm().await {
+        Ok(0) => {}
+        Ok(metrics) => tracing::info!(metrics, took_ms = begun.elapsed().as_millis(), "the first answers are ready"),
+        // Whoever asks first waits, or is told the same.
+        Err(error) => tracing::debug!(%error, "the first answers could not be made ready"),
     }
 }
 

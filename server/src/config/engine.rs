@@ -67,6 +67,7 @@ impl Config {
         query.max_concurrent = self.query.max_concurrent;
         query.max_waiting = self.query.max_waiting;
         query.max_wait = self.query.max_wait.0;
+        query.slow_after = self.query.slow_after.0;
         engine.metrics = self.metrics();
         engine.alerts = self.alerts();
         engine
@@ -96,6 +97,7 @@ impl Config {
             reload: self.metrics.reload,
             cache_bytes: self.metrics.cache_bytes.as_usize(),
             answer_bytes: self.metrics.answer_bytes.as_usize(),
+            warm_from: self.metrics.warm_from,
             timeout: Some(self.query.timeout.0),
             ..MetricsConfig::default()
         }

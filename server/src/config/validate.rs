@@ -62,6 +62,7 @@ impl Config {
         within("query.max_concurrent", q.max_concurrent, 1, 10_000)?;
         within("query.max_waiting", q.max_waiting, 0, 100_000)?;
         within("query.max_wait", q.max_wait, Period::secs(0), Period::secs(600))?;
+        within("query.slow_after", q.slow_after, Period::secs(0), Period::secs(86_400))?;
         within("query.max_text_bytes", q.max_text_bytes, ByteSize(64), ByteSize::mib(1))?;
         within("query.max_operators", q.max_operators, 10, 2_000)?;
         within("query.json_rows", q.json_rows, 1, 10_000_000)?;

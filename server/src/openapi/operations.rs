@@ -467,6 +467,20 @@ pub const OPERATIONS: &[Operation] = &[
         ..ADMIN
     },
     Operation {
+        method: "GET",
+        path: "/admin/queries",
+        summary: "List the queries that run, and those that were slow",
+        description: "Of all clients, and of the server's own. Texts are shortened, kept in memory only, and forgotten when a \
+                      person is erased. `query.slow_after` says what is slow; `DELETE /queries/{id}` cancels one that runs.",
+        answers: &[(
+            200,
+            "The running ones, the oldest first, and the latest hundred slow ones, the latest first",
+            &[(JSON, "QueryList", "")],
+        )],
+        refusals: &[],
+        ..ADMIN
+    },
+    Operation {
         path: "/admin/retain",
         summary: "Remove what is older than the retention",
         answers: &[(200, "Done", &[(JSON, "RetainReport", "")])],

@@ -470,6 +470,25 @@ pub const SHAPES: &[(&str, &str, &str)] = &[
          limits?: KeyLimits -- Its own limits",
     ),
     (
+        "QueryList",
+        "Queries, of all clients.",
+        "slow_after_ms: int 0.. -- From when on a query is slow
+         running: [ListedQuery] -- What runs, the oldest first
+         slow: [ListedQuery] -- What was slow, the latest first",
+    ),
+    (
+        "ListedQuery",
+        "A query that runs or ran.",
+        "id: text -- By which it can be cancelled
+         kind: one(sql,metric,own) -- Whose it is: a client's, a fixed metric's, the server's own
+         text: text -- Its SQL, or the metric's name
+         started_at: time -- When it was let in
+         elapsed_ms: number -- From then on; to its end where it has ended
+         rows_read: int 0.. -- Rows decoded from files and taken from the buffer
+         bytes_read: int 0.. -- Bytes read from files
+         outcome?: text -- How it ended",
+    ),
+    (
         "FlushReport",
         "What a flush did.",
         "rows: int 0.. -- Rows moved to the lake

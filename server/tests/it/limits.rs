@@ -5,6 +5,7 @@ use std::io::Write as _;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use bytes::Bytes;
+use serde_json::Value;
 
 use crate::app::{Answer, App, event};
 
@@ -95,4 +96,30 @@ fn the_memory_of_bodies_is_limited_for_all_together() {
         assert_eq!(first.await.unwrap(), StatusCode::ACCEPTED);
     });
     assert_eq!(app.post("/events", " ".repeat(500 << 10) + &event("b")).status, StatusCode::ACCEPTED);
+}
+
+#[test]
+fn slow_queries_are_listed_until_somebody_is_erased() {
+    let app = App::start(&[("query.slow_after", "0s"), ("alerts.enabled", "false")]);
+    app.post("/events", event("a"));
+    assert_eq!(app.sql("SELECT count(*) AS listed FROM events").status, StatusCode::OK);
+    assert_eq!(app.get("/analytics/quality/late").status, StatusCode::OK);
+    assert_eq!(app.sql("SELECT CAST(event_type AS INT) FROM events").status, StatusCode::BAD_REQUEST);
+    // An end is noted when the last one who looks at the query has gone.
+    let listed = || app.get("/admin/queries").json();
+    let slow = |outcome: &str, text: &str| {
+        let of = |q: &Value| q["outcome"] == outcome && q["text"].as_str().is_some_and(|t| t.contains(text));
+        listed()["slow"].as_array().unwrap().iter().find(|q| of(q)).cloned()
+    };
+    for (outcome, kind, text) in
+        [("ok", "sql", "AS listed"), ("ok", "metric", "quality/late"), ("invalid", "sql", "CAST")]
+    {
+        crate::app::until(text, || slow(outcome, text).is_some_and(|query| query["kind"] == kind));
+    }
+    assert!(slow("ok", "AS listed").is_some_and(|query| query["elapsed_ms"].as_f64().is_some_and(|ms| ms > 0.0)));
+    assert_eq!(listed()["running"], serde_json::json!([]));
+
+    let erased = app.post("/admin/erase", r#"{"user_id":"nobody"}"#);
+    assert_eq!(erased.status, StatusCode::OK, "{}", erased.text());
+    assert_eq!(slow("ok", "AS listed"), None, "a text may name who was erased");
 }

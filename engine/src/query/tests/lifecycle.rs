@@ -253,6 +253,6 @@ async fn what_is_ours_is_planned_while_every_query_thread_is_busy() {
                 WHERE (a.value * b.value) % 7 = 3";
     let request = QueryRequest { timeout: Some(Duration::from_millis(100)), ..QueryRequest::new(text) };
     assert_eq!(rows(&engine, request).await.unwrap_err().code, "query_timeout");
-    let prepared = engine.prepare("SELECT $n + 1 AS n", vec![("n".into(), BindType::Integer, 1i64.into())]).await;
+    let prepared = engine.prepare("n", "SELECT $n + 1 AS n", vec![("n".into(), BindType::Integer, 1i64.into())]).await;
     assert_eq!(prepared.unwrap().schema().field(0).name(), "n");
 }
