@@ -35,7 +35,7 @@ use super::names::{Target, target};
 use super::object::ObjectReader;
 use super::raw::{Kind, Raw, bad_time, unscannable, wrong_type};
 use super::scan::{ScanError, Scanner, check};
-use super::{CONTENT_KEY, DecodeContext, Decoded, Sink, time};
+use super::{CONTENT_KEY, DecodeContext, Decoded, Dialect, Sink, time};
 use crate::clock::{MILLISECOND, Micros};
 use crate::error::{Error, Result};
 use crate::event::{day_name, day_of};
@@ -167,7 +167,7 @@ pub(super) fn decode(body: &Bytes, call: Call, ctx: &DecodeContext) -> Result<De
         (envelope.sent_at, envelope.context) = (None, None);
     }
     let mut sink = Sink::new(body, ctx);
-    sink.segment = Some(envelope);
+    sink.dialect = Dialect::Segment(envelope);
     match batch {
         Some(messages) => array(body, messages, &mut sink)?,
         None => sink.event(all)?,

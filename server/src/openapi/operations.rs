@@ -100,19 +100,23 @@ const EVENT_ROWS: &[Content] = &[ROWS[2], (JSON, "[object]", ""), ROWS[0], ROWS[
 const KPI_ROWS: &[Content] = &[(JSON, "KpiDay", ""), ROWS[0], ROWS[1], ROWS[2], ROWS[3]];
 
 const EVENT: &str = r#"{"event_id":"e1","event_type":"page_view","event_ts":"2026-01-31T12:00:00Z","session_id":"s1","user_id":"u1","page":"/"}"#;
+const CLOUDEVENT: &str = r#"{"specversion":"1.0","id":"4711","source":"/shop","type":"com.example.shop.purchase","time":"2026-01-31T12:00:00Z","data":{"order_id":"4711","user_id":"u1","revenue":29.9,"currency":"EUR"}}"#;
 const EVENTS: Operation = Operation {
     method: "POST",
     group: "Events",
     summary: "Send events",
-    description: "One JSON object, an array, newline-delimited JSON, or an Arrow stream; plain, gzip or zstd. One bad event \
-                  never costs its neighbours: it is named in the receipt and kept as a dead letter. `application/json` may \
-                  hold lines as well.",
+    description: "One JSON object, an array, newline-delimited JSON, an Arrow stream, or CloudEvents 1.0 in JSON; plain, gzip or \
+                  zstd. One bad event never costs its neighbours: it is named in the receipt and kept as a dead letter. \
+                  `application/json` may hold lines as well; with `ce-id`, `ce-source`, `ce-type` and `ce-specversion` as \
+                  headers it is the data of one CloudEvent.",
     params: "ack: one(durable,committed) = durable -- When to answer: once on disk, or once in the table's files",
     bodies: &[
         (JSON, "Event", EVENT),
         ("application/x-ndjson", "text", EVENT),
         ("text/plain", "text", ""),
         ("application/vnd.apache.arrow.stream", "", ""),
+        ("application/cloudevents+json", "object", CLOUDEVENT),
+        ("application/cloudevents-batch+json", "[object]", ""),
     ],
     body_required: true,
     answers: &[
@@ -123,7 +127,7 @@ const EVENTS: Operation = Operation {
         PARAMS,
         BODY,
         &[
-            (400, "empty_body, invalid_arrow, compressed_arrow"),
+            (400, "empty_body, invalid_arrow, compressed_arrow, invalid_header"),
             (413, "too_large, too_many_events, request_over_rate_limit"),
             (503, "full, dead_letters_full"),
         ],

@@ -9,6 +9,7 @@ mod answers;
 mod app;
 mod auth;
 mod cli;
+mod cloudevents;
 mod connections;
 mod crash;
 mod data_files;
