@@ -6,8 +6,9 @@
 //! rejected is listed in [`crate::validate::code`].
 //!
 //! The parts: `json` cuts a body into events; `object` reads one event's fields, with a cursor over its text (`scan`), into a
-//! `Row` that borrows from the body, as do `segment` with what Segment's and RudderStack's SDKs send and `cloudevents` with
-//! CloudEvents; [`crate::validate`] judges it; `derive` fills in what the client left out; `builders` appends it to the batch. `arrow` turns Arrow input into the same rows.
+//! `Row` that borrows from the body, as do `segment` and `posthog` with what the SDKs of those send, and `cloudevents` with
+//! CloudEvents; [`crate::validate`] judges it; `derive` fills in what the client left out; `builders` appends it to the
+//! batch. `arrow` turns Arrow input into the same rows.
 //!
 //! An event without an `event_id` gets one derived from its content: `c_` and the 32 hex digits of SipHash-2-4-128,
 //! under the key [`CONTENT_KEY`], of the event's text exactly as sent (for Arrow, of the row as JSON: the columns in
@@ -37,6 +38,7 @@ mod json;
 mod names;
 mod number;
 mod object;
+pub mod posthog;
 mod properties;
 mod raw;
 mod scan;
@@ -68,6 +70,8 @@ pub enum InputFormat {
     Segment(segment::Call),
     /// A CloudEvent, or an array of them.
     CloudEvents,
+    /// A request of PostHog's capture API.
+    PostHog,
 }
 
 /// An event that was not accepted.
@@ -113,7 +117,7 @@ pub struct DecodeContext {
     pub max_decoded_bytes: usize,
     /// Sizes of single fields.
     pub limits: Limits,
-    /// What becomes of IP addresses in Segment's messages.
+    /// What becomes of IP addresses in what SDKs of Segment and PostHog send.
     pub ip_addresses: segment::IpAddresses,
     /// Derives what clients leave out. Share one.
     pub deriver: Arc<Deriver>,
@@ -157,6 +161,7 @@ pub fn decode(body: &Bytes, format: InputFormat, ctx: &DecodeContext) -> Result<
         InputFormat::ArrowStream => arrow::decode(body, ctx),
         InputFormat::Segment(call) => segment::decode(body, call, ctx),
         InputFormat::CloudEvents => cloudevents::decode(body, ctx),
+        InputFormat::PostHog => posthog::decode(body, ctx),
     }
 }
 
@@ -173,10 +178,14 @@ pub fn decode_one(event: &Bytes, original: &Bytes, source: &str, ctx: &DecodeCon
     let mut sink = Sink::new(event, ctx);
     sink.content = Some(original);
     match source {
-        segment::SOURCE if segment::is_ours(event) => sink.id = segment::message_id(original),
+        segment::SOURCE if segment::is_ours(event, &["type", "event"]) => {
+            sink.id = segment::member_text(original, "messageId");
+        }
         segment::SOURCE => sink.dialect = Dialect::Segment(segment::Envelope::of_letter(ctx)),
         cloudevents::SOURCE if cloudevents::is_ours(event) => sink.id = cloudevents::event_id(original),
         cloudevents::SOURCE => sink.dialect = Dialect::CloudEvents,
+        posthog::SOURCE if segment::is_ours(event, &["event"]) => sink.id = segment::member_text(original, "uuid"),
+        posthog::SOURCE => sink.dialect = Dialect::PostHog(posthog::Envelope::of_letter(ctx)),
         _ => {}
     }
     sink.event(0..event.len())?;
@@ -192,6 +201,8 @@ enum Dialect<'b> {
     Segment(segment::Envelope<'b>),
     /// As CloudEvents.
     CloudEvents,
+    /// As events of PostHog's API, with what they have from their request.
+    PostHog(posthog::Envelope<'b>),
 }
 
 /// Takes the events of one body, one after the other.
@@ -261,6 +272,7 @@ impl<'b> Sink<'b> {
             Dialect::Own => self.reader.read(scanner),
             Dialect::Segment(envelope) => segment::read(&mut self.reader, envelope, scanner),
             Dialect::CloudEvents => cloudevents::read(&mut self.reader, scanner),
+            Dialect::PostHog(envelope) => posthog::read(&mut self.reader, envelope, scanner),
         }
     }
 
@@ -328,6 +340,7 @@ impl<'b> Sink<'b> {
                 let original = match &self.dialect {
                     Dialect::Own | Dialect::CloudEvents => self.body.slice(range),
                     Dialect::Segment(envelope) => envelope.original(&self.body[range]),
+                    Dialect::PostHog(envelope) => envelope.original(&self.body[range]),
                 };
                 self.rejected.push(Rejected { index, field, code, message, original });
             }

@@ -5,6 +5,7 @@
 pub const GROUPS: &[(&str, &str)] = &[
     ("Events", "Sending events. A 2xx means: on disk, and in the next query."),
     ("Segment", "Events from the SDKs of Segment and RudderStack."),
+    ("PostHog", "Events from the SDKs of PostHog."),
     ("SQL", "Read-only SQL over the table `events` and the views beside it."),
     ("Metrics", "Fixed metrics: each is a file of SQL with typed parameters."),
     ("Real time", "The last minutes, from live windows that equal SQL; with `at` any other instant, from SQL."),
@@ -163,6 +164,21 @@ const SEGMENT: Operation = Operation {
 const SEGMENT_BATCH: Operation = Operation {
     summary: "Send a batch of messages",
     bodies: &[(JSON, "object", BATCH), ("text/plain", "text", "")],
+    ..SEGMENT
+};
+
+const CAPTURE: &str = r#"{"api_key":"tl_…","event":"$pageview","distinct_id":"u1","properties":{"$current_url":"https://shop.example/p"},"timestamp":"2026-01-31T12:00:00Z","uuid":"01943bd0-0000-7000-8000-000000000000"}"#;
+const CAPTURES: &str = r#"{"api_key":"tl_…","batch":[{"event":"Product Added","distinct_id":"u1","properties":{"product_id":"p1","price":12.5},"timestamp":"2026-01-31T12:00:00Z","uuid":"01943bd0-0000-7000-8000-000000000001"}],"sent_at":"2026-01-31T12:00:01Z"}"#;
+const POSTHOG: Operation = Operation {
+    method: "POST",
+    group: "PostHog",
+    summary: "Send one event",
+    description: "Of PostHog's SDKs: their `host` is this server. The key is `api_key` in the body, or one in a header; without keys \
+                  on this server it is not looked at. Content-Type is not looked at either; gzip is taken, also where the query \
+                  names it (`compression=gzip-js`). One event, an array or a batch may come to any of these paths. An event that \
+                  cannot be accepted is kept as a dead letter and costs its neighbours nothing.",
+    bodies: &[(JSON, "object", CAPTURE), ("text/plain", "text", "")],
+    answers: &[(200, "Stored: durable, and in the next query", &[(JSON, "Captured", "")])],
     ..SEGMENT
 };
 
@@ -577,6 +593,15 @@ pub const OPERATIONS: &[Operation] = &[
     Operation { path: "/v1/g", ..SEGMENT },
     Operation { path: "/v1/alias", ..SEGMENT },
     Operation { path: "/v1/a", ..SEGMENT },
+    Operation {
+        path: "/batch/",
+        summary: "Send a batch of events",
+        bodies: &[(JSON, "object", CAPTURES), ("text/plain", "text", "")],
+        ..POSTHOG
+    },
+    Operation { path: "/capture/", ..POSTHOG },
+    Operation { path: "/e/", ..POSTHOG },
+    Operation { path: "/i/v0/e/", ..POSTHOG },
     Operation {
         path: "/v1/projects/{key}/settings",
         group: "Segment",

@@ -27,6 +27,7 @@ mod openapi;
 mod operator;
 mod page;
 mod postgres;
+mod posthog;
 mod process;
 mod rate_limit;
 mod realtime;
