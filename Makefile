@@ -99,7 +99,7 @@ clients: $(CLIENTS)/ready sdks postgres ## deltalake, polars and pyarrow read th
 	$(CLIENTS)/bin/python tests/python/open_table.py --tideline target/debug/tideline
 	$(CLIENTS)/bin/python tests/python/export_folder.py --tideline target/debug/tideline
 
-sdks: $(SDKS)/ready tests/clients/node_modules/.package-lock.json ## SDKs of Segment and RudderStack, one in Chromium, against a server that fails and dies
+sdks: $(SDKS)/ready tests/clients/node_modules/.package-lock.json ## SDKs of Segment, RudderStack and PostHog, one in Chromium, against a server that fails and dies
 	cargo build --workspace --locked
 	$(SDKS)/bin/python tests/clients/run.py --tideline target/debug/tideline
 

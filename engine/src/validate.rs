@@ -42,11 +42,13 @@ pub mod code {
     pub const INVALID_TEXT: &str = "invalid_text";
     /// Written with a version of the event schema that this build does not know.
     pub const NEWER_SCHEMA: &str = "newer_schema_version";
+    /// A CloudEvent of a version of that specification that is not read here.
+    pub const UNSUPPORTED_SPECVERSION: &str = "unsupported_specversion";
     /// The person it is about was erased after it happened; it is not kept as a dead letter either.
     pub const ERASED: &str = "erased";
 
     /// All of them, in the order above.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 18] = [
         INVALID_JSON,
         INVALID_UTF8,
         NOT_AN_OBJECT,
@@ -63,6 +65,7 @@ pub mod code {
         TOO_LONG,
         INVALID_TEXT,
         NEWER_SCHEMA,
+        UNSUPPORTED_SPECVERSION,
         ERASED,
     ];
 }

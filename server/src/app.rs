@@ -16,7 +16,7 @@ use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
 use crate::http::{
     self, admin, alerts, analytics, cors, dead_letters, docs, export, ingest, keys, lifecycle, live, metrics, ops,
-    page, segment, session, sql,
+    page, posthog, segment, session, sql,
 };
 use crate::monitoring::http::HttpMeasures;
 use crate::rate_limit::RateLimiter;
@@ -174,34 +174,41 @@ fn declared(state: AppState) -> Routes {
     routes
 }
 
-/// Segment's tracking API: what `segment` says of other sites' pages holds here and nowhere else.
-fn segment_routes(state: AppState) -> Routes {
+/// What SDKs of Segment and PostHog send to: what [`cors::may_send_events`] says of other sites' pages holds here and nowhere
+/// else.
+fn sdk_routes(state: AppState) -> Routes {
     let routes = Routes::new(state).get("/v1/projects/{key}/settings", Anyone, segment::settings);
-    segment::CALLS.iter().fold(routes, |routes, (name, _)| routes.post(&format!("/v1/{name}"), WriteKey, segment::post))
+    let routes = segment::CALLS
+        .iter()
+        .fold(routes, |routes, (name, _)| routes.post(&format!("/v1/{name}"), WriteKey, segment::post));
+    posthog::PATHS.iter().fold(routes, |routes, path| routes.post(path, WriteKey, posthog::post))
 }
 
-/// The same with a slash behind, which some SDKs write: no paths of their own.
-fn segment_aliases(state: AppState) -> Routes {
+/// The same with a slash behind, or without it, as some SDKs write: no paths of their own.
+fn sdk_aliases(state: AppState) -> Routes {
     let routes = Routes::new(state);
-    segment::CALLS
+    let routes = segment::CALLS
         .iter()
-        .fold(routes, |routes, (name, _)| routes.post(&format!("/v1/{name}/"), WriteKey, segment::post))
+        .fold(routes, |routes, (name, _)| routes.post(&format!("/v1/{name}/"), WriteKey, segment::post));
+    posthog::PATHS
+        .iter()
+        .fold(routes, |routes, path| routes.post(posthog::without_slash(path), WriteKey, posthog::post))
 }
 
 /// Every route of the server, as it was declared.
 pub fn route_table(state: AppState) -> Vec<Route> {
     let mut table = declared(state.clone()).finish().1;
-    table.extend(segment_routes(state).finish().1);
+    table.extend(sdk_routes(state).finish().1);
     table
 }
 
 /// Every path of the server.
 pub fn router(state: AppState) -> Router {
     let (router, mut table) = declared(state.clone()).finish();
-    let (segment, segment_table) = segment_routes(state.clone()).finish();
-    table.extend(segment_table);
-    let segment = segment.merge(segment_aliases(state.clone()).finish().0);
-    let segment = segment.method_not_allowed_fallback(http::method_not_allowed).layer(cors::segment_layer(&state));
+    let (sdks, sdk_table) = sdk_routes(state.clone()).finish();
+    table.extend(sdk_table);
+    let sdks = sdks.merge(sdk_aliases(state.clone()).finish().0);
+    let sdks = sdks.method_not_allowed_fallback(http::method_not_allowed).layer(cors::sdk_layer(&state));
     // Further paths of metrics are known at run time only: they lead to the same guarded route.
     let metrics = Routes::new(state.clone()).get("/analytics/{*name}", Needs(Read), analytics::metric).finish().0;
     let metrics = metrics.method_not_allowed_fallback(http::method_not_allowed).with_state(state.clone());
@@ -215,7 +222,7 @@ pub fn router(state: AppState) -> Router {
         router = router.layer(cors);
     }
     router
-        .merge(segment)
+        .merge(sdks)
         .layer(axum::extract::DefaultBodyLimit::disable())
         .layer(axum::middleware::from_fn_with_state(state.clone(), http::frame))
         .with_state(state)

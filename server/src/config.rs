@@ -159,7 +159,7 @@ settings! {
         /// Longest path and query accepted, in bytes.
         max_uri_bytes: ByteSize = ByteSize::kib(72),
         /// Web pages that may talk to this server from a browser, like `https://shop.example`; `*` is any, with keys. Any page
-        /// may send events to Segment's paths (`/v1/…`) with a key, whatever stands here.
+        /// may send events to the paths of Segment's and PostHog's SDKs with a key, whatever stands here.
         cors_origins: List<String> = List::default(),
         /// Proxies in front whose X-Forwarded-For is believed, like `10.0.0.0/8`.
         trusted_proxies: List<Net> = List::default(),
@@ -255,7 +255,7 @@ settings! {
         max_event_bytes: ByteSize = ByteSize::kib(256),
         /// How far ahead of the server's clock an event's time may be, at most 5 minutes: live windows end there.
         max_future: Period = Period::secs(300),
-        /// What becomes of IP addresses in messages of Segment's API: `drop`, `truncate` (the last 8 bits of IPv4, 80 of
+        /// What becomes of IP addresses in what SDKs of Segment and PostHog send: `drop`, `truncate` (the last 8 bits of IPv4, 80 of
         /// IPv6), or `keep`. Nothing else of a request's address is stored.
         ip_addresses: IpAddresses = IpAddresses::Drop,
     }

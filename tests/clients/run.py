@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Six real SDKs against a real server, at once: every event they were given is one row in SQL, although each of them meets a
+"""Eight real SDKs against a real server, at once: every event they were given is one row in SQL, although each of them meets a
 503, a 429, an answer that never arrives, and a server that is killed while it takes a request and started again. Then
 their orders are looked up in the metrics, to the last decimal; and two SDKs meet the server's own rate limit.
 
@@ -31,15 +31,18 @@ FAULTS = {2: "503", 3: "429", 5: "cut", 7: "kill", 9: "503", 10: "cut"}
 LIMITED = ("--max-requests", "4")
 WAIT_S = 240
 
-NODE = {"segment-node": "segment_node.js", "rudder-node": "rudder_node.js"}
+NODE = {"segment-node": "segment_node.js", "rudder-node": "rudder_node.js", "posthog-node": "posthog_node.js"}
 PYTHON = {"segment-python": "segment.analytics", "analytics-python": "analytics", "rudder-python": "rudder_analytics"}
+POSTHOG = "posthog-python"
 BROWSER = "segment-browser"
-SDKS = [*NODE, *PYTHON, BROWSER]
+SDKS = [*NODE, *PYTHON, POSTHOG, BROWSER]
 
 
 def command(sdk: str, plan: Path) -> list[str]:
     if sdk in PYTHON:
         return [sys.executable, HERE / "sdk.py", PYTHON[sdk], plan]
+    if sdk == POSTHOG:
+        return [sys.executable, HERE / "posthog_python.py", plan]
     return ["node", HERE / NODE.get(sdk, "browser.js"), plan]
 
 
@@ -225,7 +228,8 @@ def through_limits(binary: Path, folder: Path) -> None:
 
 PACKAGES = {"@segment/analytics-next": BROWSER, "@segment/analytics-node": "segment-node",
             "segment-analytics-python": "segment-python", "analytics-python": "analytics-python",
-            "@rudderstack/rudder-sdk-node": "rudder-node", "rudder-sdk-python": "rudder-python"}
+            "@rudderstack/rudder-sdk-node": "rudder-node", "rudder-sdk-python": "rudder-python",
+            "posthog-node": "posthog-node", "posthog": POSTHOG}
 
 
 def as_the_readme_says(binary: Path, folder: Path) -> None:

@@ -6,8 +6,9 @@
 //! rejected is listed in [`crate::validate::code`].
 //!
 //! The parts: `json` cuts a body into events; `object` reads one event's fields, with a cursor over its text (`scan`), into a
-//! `Row` that borrows from the body, as does `segment` with what Segment's and RudderStack's SDKs send; [`crate::validate`] judges it; `derive` fills in what
-//! the client left out; `builders` appends it to the batch. `arrow` turns Arrow input into the same rows.
+//! `Row` that borrows from the body, as do `segment` and `posthog` with what the SDKs of those send, and `cloudevents` with
+//! CloudEvents; [`crate::validate`] judges it; `derive` fills in what the client left out; `builders` appends it to the
+//! batch. `arrow` turns Arrow input into the same rows.
 //!
 //! An event without an `event_id` gets one derived from its content: `c_` and the 32 hex digits of SipHash-2-4-128,
 //! under the key [`CONTENT_KEY`], of the event's text exactly as sent (for Arrow, of the row as JSON: the columns in
@@ -30,12 +31,14 @@ mod arrow;
 mod arrow_values;
 mod builders;
 mod channel;
+pub mod cloudevents;
 mod derive;
 mod items;
 mod json;
 mod names;
 mod number;
 mod object;
+pub mod posthog;
 mod properties;
 mod raw;
 mod scan;
@@ -65,6 +68,10 @@ pub enum InputFormat {
     ArrowStream,
     /// A request of Segment's tracking API.
     Segment(segment::Call),
+    /// A CloudEvent, or an array of them.
+    CloudEvents,
+    /// A request of PostHog's capture API.
+    PostHog,
 }
 
 /// An event that was not accepted.
@@ -110,7 +117,7 @@ pub struct DecodeContext {
     pub max_decoded_bytes: usize,
     /// Sizes of single fields.
     pub limits: Limits,
-    /// What becomes of IP addresses in Segment's messages.
+    /// What becomes of IP addresses in what SDKs of Segment and PostHog send.
     pub ip_addresses: segment::IpAddresses,
     /// Derives what clients leave out. Share one.
     pub deriver: Arc<Deriver>,
@@ -153,6 +160,8 @@ pub fn decode(body: &Bytes, format: InputFormat, ctx: &DecodeContext) -> Result<
         InputFormat::Json => json::decode(body, ctx),
         InputFormat::ArrowStream => arrow::decode(body, ctx),
         InputFormat::Segment(call) => segment::decode(body, call, ctx),
+        InputFormat::CloudEvents => cloudevents::decode(body, ctx),
+        InputFormat::PostHog => posthog::decode(body, ctx),
     }
 }
 
@@ -168,16 +177,32 @@ const MAX_BODY_BYTES: usize = 1 << 30;
 pub fn decode_one(event: &Bytes, original: &Bytes, source: &str, ctx: &DecodeContext) -> Result<Decoded> {
     let mut sink = Sink::new(event, ctx);
     sink.content = Some(original);
-    if source == segment::SOURCE {
-        if segment::is_ours(event) {
-            sink.id = segment::message_id(original);
-        } else {
-            sink.segment = Some(segment::Envelope::of_letter(ctx));
+    match source {
+        segment::SOURCE if segment::is_ours(event, &["type", "event"]) => {
+            sink.id = segment::member_text(original, "messageId");
         }
+        segment::SOURCE => sink.dialect = Dialect::Segment(segment::Envelope::of_letter(ctx)),
+        cloudevents::SOURCE if cloudevents::is_ours(event) => sink.id = cloudevents::event_id(original),
+        cloudevents::SOURCE => sink.dialect = Dialect::CloudEvents,
+        posthog::SOURCE if segment::is_ours(event, &["event"]) => sink.id = segment::member_text(original, "uuid"),
+        posthog::SOURCE => sink.dialect = Dialect::PostHog(posthog::Envelope::of_letter(ctx)),
+        _ => {}
     }
     sink.event(0..event.len())?;
     let batch = sink.builders.finish(ctx.received_at)?;
     Ok(Decoded { batch, rows: sink.rows, rejected: sink.rejected, total: sink.total })
+}
+
+/// How the events of a body are to be read.
+enum Dialect<'b> {
+    /// As our own.
+    Own,
+    /// As messages of Segment's API, with what they have from their request.
+    Segment(segment::Envelope<'b>),
+    /// As CloudEvents.
+    CloudEvents,
+    /// As events of PostHog's API, with what they have from their request.
+    PostHog(posthog::Envelope<'b>),
 }
 
 /// Takes the events of one body, one after the other.
@@ -188,8 +213,7 @@ struct Sink<'b> {
     content: Option<&'b [u8]>,
     /// The id of an event without one, where it is known.
     id: Option<String>,
-    /// What messages of Segment's API have from their request; `None` for events of our own.
-    segment: Option<segment::Envelope<'b>>,
+    dialect: Dialect<'b>,
     /// Whether the body as a whole is UTF-8, so that its parts need no look.
     text: Option<&'b str>,
     latest: Micros,
@@ -209,7 +233,7 @@ impl<'b> Sink<'b> {
             ctx,
             content: None,
             id: None,
-            segment: None,
+            dialect: Dialect::Own,
             text: std::str::from_utf8(body).ok(),
             latest: ctx.latest(),
             reader: ObjectReader::default(),
@@ -244,9 +268,11 @@ impl<'b> Sink<'b> {
 
     #[inline]
     fn read_one(&mut self, scanner: &mut Scanner<'b>) -> Result<Result<(), Reject>, ScanError> {
-        match &mut self.segment {
-            None => self.reader.read(scanner),
-            Some(envelope) => segment::read(&mut self.reader, envelope, scanner),
+        match &mut self.dialect {
+            Dialect::Own => self.reader.read(scanner),
+            Dialect::Segment(envelope) => segment::read(&mut self.reader, envelope, scanner),
+            Dialect::CloudEvents => cloudevents::read(&mut self.reader, scanner),
+            Dialect::PostHog(envelope) => posthog::read(&mut self.reader, envelope, scanner),
         }
     }
 
@@ -311,9 +337,10 @@ impl<'b> Sink<'b> {
                     _ => true,
                 };
                 let Reject { field, code, message } = reject;
-                let original = match &self.segment {
-                    None => self.body.slice(range),
-                    Some(envelope) => envelope.original(&self.body[range]),
+                let original = match &self.dialect {
+                    Dialect::Own | Dialect::CloudEvents => self.body.slice(range),
+                    Dialect::Segment(envelope) => envelope.original(&self.body[range]),
+                    Dialect::PostHog(envelope) => envelope.original(&self.body[range]),
                 };
                 self.rejected.push(Rejected { index, field, code, message, original });
             }

@@ -38,6 +38,8 @@ pub(crate) struct ObjectReader<'de> {
     /// Unknown fields.
     pub(super) extras: Vec<(Cow<'de, str>, Cow<'de, str>)>,
     properties: Option<Raw<'de>>,
+    /// Columns that what stands around the object has filled: the object's own values for them are kept as unknown fields.
+    pub(super) taken: Vec<Target>,
     /// The names of the events before, by position: clients send the same ones in the same order, and comparing is
     /// quicker than looking up.
     expected: Vec<(&'de str, Target)>,
@@ -57,6 +59,14 @@ impl<'de> ObjectReader<'de> {
             scanner.value()?;
             return Ok(Err(Reject::event(code::NOT_AN_OBJECT, "an event must be a JSON object")));
         }
+        self.members(scanner)?;
+        self.merge_properties();
+        Ok(self.verdict())
+    }
+
+    /// Reads the fields of the object at the scanner, and passes it.
+    #[inline]
+    pub(super) fn members(&mut self, scanner: &mut Scanner<'de>) -> Result<(), ScanError> {
         scanner.open(b'{')?;
         let mut first = true;
         while let Some(key) = scanner.next_key(&mut first)? {
@@ -69,6 +79,11 @@ impl<'de> ObjectReader<'de> {
             }
             let raw = scanner.value()?;
             match target {
+                _ if !self.taken.is_empty() && self.taken.contains(&target) => {
+                    if !raw.is_null() {
+                        self.extras.push((key, Cow::Borrowed(raw.text)));
+                    }
+                }
                 Target::Unknown => self.extras.push((key, Cow::Borrowed(raw.text))),
                 Target::Properties => self.properties = Some(raw),
                 Target::Alias(Alias::Timestamp) => self.second.push((Target::EventTs, "timestamp", raw)),
@@ -77,8 +92,7 @@ impl<'de> ObjectReader<'de> {
             }
         }
         self.apply_second();
-        self.merge_properties();
-        Ok(self.verdict())
+        Ok(())
     }
 
     /// Forgets the event before.
@@ -89,6 +103,7 @@ impl<'de> ObjectReader<'de> {
         self.second.clear();
         self.extras.clear();
         self.properties = None;
+        self.taken.clear();
         self.position = 0;
     }
 
@@ -173,7 +188,8 @@ impl<'de> ObjectReader<'de> {
             // Objects have been read by now.
             Target::Nested(_) if raw.is_null() => {}
             Target::Nested(parent) => return Err(wrong_type(parent.name().into(), "an object", raw.kind())),
-            Target::Properties | Target::Alias(_) | Target::Unknown => {}
+            Target::Properties => self.properties = Some(*raw),
+            Target::Alias(_) | Target::Unknown => {}
         }
         Ok(())
     }

@@ -35,14 +35,14 @@ use super::names::{Target, target};
 use super::object::ObjectReader;
 use super::raw::{Kind, Raw, bad_time, unscannable, wrong_type};
 use super::scan::{ScanError, Scanner, check};
-use super::{CONTENT_KEY, DecodeContext, Decoded, Sink, time};
+use super::{CONTENT_KEY, DecodeContext, Decoded, Dialect, Sink, time};
 use crate::clock::{MILLISECOND, Micros};
 use crate::error::{Error, Result};
 use crate::event::{day_name, day_of};
 use crate::validate::{Reject, Row, code, is_browsing, text};
 
-mod commerce;
-mod context;
+pub(super) mod commerce;
+pub(super) mod context;
 mod ip;
 #[cfg(test)]
 mod tests;
@@ -146,33 +146,38 @@ pub(super) fn decode(body: &Bytes, call: Call, ctx: &DecodeContext) -> Result<De
         return Err(Error::invalid("empty_body", "the body is empty").with_hint("send a message, or {\"batch\": […]}"));
     }
     let mut envelope = Envelope::new(call, ctx);
-    let batch = match std::str::from_utf8(body) {
-        Ok(text) => {
-            let (batch, scanned) = members(text, &all, |name, raw| match name {
-                "sentAt" => envelope.sent_at = Some(raw),
-                "context" => envelope.context = Some(raw),
-                _ => {}
-            });
-            if let (Some(_), Err(error)) = (&batch, scanned) {
-                let message = format!("the body is not valid JSON: {}", unscannable(error).message);
-                return Err(Error::invalid("invalid_json", message).with_hint("send {\"batch\": […]} as UTF-8"));
-            }
-            batch
-        }
-        // One dead letter, which says so.
-        Err(_) => None,
-    };
+    let batch = batch(body, &all, |name, raw| match name {
+        "sentAt" => envelope.sent_at = Some(raw),
+        "context" => envelope.context = Some(raw),
+        _ => {}
+    })?;
     if batch.is_none() {
         // Then they are the message's own.
         (envelope.sent_at, envelope.context) = (None, None);
     }
     let mut sink = Sink::new(body, ctx);
-    sink.segment = Some(envelope);
+    sink.dialect = Dialect::Segment(envelope);
     match batch {
         Some(messages) => array(body, messages, &mut sink)?,
         None => sink.event(all)?,
     }
     sink.finish()
+}
+
+/// The place of the array `batch` in a body that is an object and has one; its other members are handed out.
+pub(super) fn batch<'b>(
+    body: &'b [u8],
+    all: &Range<usize>,
+    take: impl FnMut(&str, Raw<'b>),
+) -> Result<Option<Range<usize>>> {
+    // What is not UTF-8 is one dead letter, which says so.
+    let Ok(text) = std::str::from_utf8(body) else { return Ok(None) };
+    let (batch, scanned) = members(text, all, take);
+    if let (Some(_), Err(error)) = (&batch, scanned) {
+        let message = format!("the body is not valid JSON: {}", unscannable(error).message);
+        return Err(Error::invalid("invalid_json", message).with_hint("send {\"batch\": […]} as UTF-8"));
+    }
+    Ok(batch)
 }
 
 /// The `writeKey` in a request's body, where there is one.
@@ -187,13 +192,14 @@ pub fn write_key(body: &[u8]) -> Option<String> {
     scanned.ok().and(key)
 }
 
-fn whole(body: &[u8]) -> Range<usize> {
+/// The body without a byte order mark and white space at its ends.
+pub(super) fn whole(body: &[u8]) -> Range<usize> {
     let start = if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     trimmed(body, start..body.len())
 }
 
 /// Hands out the members of an object but the array `batch`, whose place is returned: what is in it need not be JSON.
-fn members<'de>(
+pub(super) fn members<'de>(
     text: &'de str,
     all: &Range<usize>,
     mut take: impl FnMut(&str, Raw<'de>),
@@ -385,7 +391,6 @@ fn fill<'de>(
     Ok(())
 }
 
-/// Corrects the client's time by what its clock was off when it sent the request.
 fn fill_time(row: &mut Row<'_>, envelope: &Envelope<'_>, message: &Message<'_>) -> Result<(), Reject> {
     // What cannot be read corrects nothing: it is not the event's fault.
     let lenient = |raw: Option<Raw<'_>>| raw.and_then(|raw| raw.time("sentAt").ok().flatten());
@@ -393,16 +398,27 @@ fn fill_time(row: &mut Row<'_>, envelope: &Envelope<'_>, message: &Message<'_>) 
         true => lenient(message.received_at).unwrap_or(envelope.received_at),
         false => envelope.received_at,
     };
-    let received_at = received_at - received_at.rem_euclid(MILLISECOND);
     let stated = match message.timestamp.or(message.original_timestamp) {
         Some(raw) => raw.time("event_ts")?,
         None => None,
     };
+    set_time(row, stated, lenient(envelope.sent_at.or(message.sent_at)), received_at)
+}
+
+/// Sets an event's time: the client's, corrected by what its clock was off when it sent the request; without one, when the
+/// request came in.
+pub(super) fn set_time(
+    row: &mut Row<'_>,
+    stated: Option<Micros>,
+    sent_at: Option<Micros>,
+    received_at: Micros,
+) -> Result<(), Reject> {
+    let received_at = received_at - received_at.rem_euclid(MILLISECOND);
     let Some(stated) = stated else {
         row.event_ts = Some(received_at);
         return Ok(());
     };
-    let behind = lenient(envelope.sent_at.or(message.sent_at)).map_or(0, |sent_at| received_at - sent_at);
+    let behind = sent_at.map_or(0, |sent_at| received_at - sent_at);
     let corrected = stated.saturating_add(behind);
     row.event_ts = Some(time::checked(corrected).map_err(|e| bad_time("event_ts", e))?);
     row.client_ts = (behind != 0).then_some(stated);
@@ -410,7 +426,7 @@ fn fill_time(row: &mut Row<'_>, envelope: &Envelope<'_>, message: &Message<'_>) 
 }
 
 /// The visitor's day, where nothing names the visit.
-fn derive_session(row: &mut Row<'_>) {
+pub(super) fn derive_session(row: &mut Row<'_>) {
     if row.text[text::SESSION_ID].is_some() {
         return;
     }
@@ -432,7 +448,7 @@ fn derive_session(row: &mut Row<'_>) {
 }
 
 /// Hands out the members of an object that was scanned.
-fn each_member<'de>(
+pub(super) fn each_member<'de>(
     raw: &Raw<'de>,
     field: &'static str,
     mut take: impl FnMut(Cow<'de, str>, Raw<'de>),
@@ -482,26 +498,26 @@ impl Envelope<'_> {
     }
 }
 
-/// Whether a dead letter's event, changed by a mapping, is one of ours and no message any more.
-pub(super) fn is_ours(event: &[u8]) -> bool {
+/// Whether a dead letter's event, changed by a mapping, is one of ours and no message any more; `theirs` are names that only
+/// messages have.
+pub(super) fn is_ours(event: &[u8], theirs: &[&str]) -> bool {
     let Ok(text) = std::str::from_utf8(event) else { return false };
-    let (mut ours, mut theirs) = (false, false);
-    let _ = members(text, &whole(event), |name, _| match name {
-        "event_type" => ours = true,
-        "type" | "event" => theirs = true,
-        _ => {}
+    let (mut has_ours, mut has_theirs) = (false, false);
+    let _ = members(text, &whole(event), |name, _| {
+        has_ours |= name == "event_type";
+        has_theirs |= theirs.contains(&name);
     });
-    ours && !theirs
+    has_ours && !has_theirs
 }
 
-/// The id of a dead letter's message.
-pub(super) fn message_id(original: &[u8]) -> Option<String> {
+/// The text of a dead letter's member: its id.
+pub(super) fn member_text(original: &[u8], wanted: &str) -> Option<String> {
     let text = std::str::from_utf8(original).ok()?;
-    let mut id = None;
+    let mut found = None;
     let _ = members(text, &whole(original), |name, raw| {
-        if name == "messageId" {
-            id = raw.text(true).ok().flatten().map(Cow::into_owned);
+        if name == wanted {
+            found = raw.text(true).ok().flatten().map(Cow::into_owned);
         }
     });
-    id
+    found
 }

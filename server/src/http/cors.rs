@@ -1,5 +1,5 @@
 //! Which pages of other sites may talk to this server from a browser: those of `http.cors_origins`, with a key, and
-//! never with a session's cookie. Segment's paths, to which browsers' SDKs send, are open to more: see [`may_send_events`].
+//! never with a session's cookie. Paths of Segment and PostHog, to which browsers' SDKs send, are open to more: see [`may_send_events`].
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -46,8 +46,8 @@ pub fn layer(settings: &Http) -> Option<CorsLayer> {
     )
 }
 
-/// The layer of Segment's paths.
-pub fn segment_layer(state: &AppState) -> CorsLayer {
+/// The layer of the paths to which SDKs send.
+pub fn sdk_layer(state: &AppState) -> CorsLayer {
     let state = state.clone();
     let allowed = AllowOrigin::predicate(move |origin, _| may_send_events(&state, origin));
     let exposed = ["ratelimit", "ratelimit-policy"].map(HeaderName::from_static);
@@ -59,7 +59,7 @@ pub fn segment_layer(state: &AppState) -> CorsLayer {
         .max_age(MAX_AGE)
 }
 
-/// Whether a page of this origin may send events to Segment's paths. With keys any page: it has to show a key, which is
+/// Whether a page of this origin may send events to the paths of SDKs. With keys any page: it has to show a key, which is
 /// public once it stands in a shop's page, may do nothing but add events, and would be sent by a program of another origin
 /// all the same. Without keys only pages of this machine, besides those of `http.cors_origins`: else any site its user
 /// visits could write into the server.

@@ -3,7 +3,7 @@
 //! A page in the operator's browser reaches loopback too. Without keys `Host` must name this server (else a foreign name
 //! was rebound to 127.0.0.1). `Origin`, which browsers add to what pages send, must be this server's own, or one of
 //! `http.cors_origins`; a request with a key in a header of its own is the exception, as no page can send one unasked.
-//! Segment's paths are another: shops' pages are other sites' by nature (see [`cors::may_send_events`]).
+//! Paths to which SDKs of Segment and PostHog send are another: shops' pages are other sites' by nature (see [`cors::may_send_events`]).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,7 +12,7 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::{cors, segment};
+use super::{cors, posthog, segment};
 use crate::app::AppState;
 use crate::auth::Identity;
 use crate::error::Problem;
@@ -39,7 +39,7 @@ pub fn check(state: &AppState, request: &Request, identity: &Identity) -> Result
         let by_name = has_keys || !state.config.http.cors_origins.0.iter().any(|o| o == "*");
         !is_session && by_name && cors::is_allowed(&state.config.http, origin)
     };
-    let from_any_page = segment::is_path(uri.path())
+    let from_any_page = (segment::is_path(uri.path()) || posthog::is_path(uri.path()))
         && request.headers().get(ORIGIN).is_some_and(|origin| cors::may_send_events(state, origin));
     let is_welcome = identity.is_explicit || from_any_page || request.headers().get(ORIGIN).is_some_and(is_listed);
     if !is_welcome && is_foreign_page(request.method(), request.headers(), own.as_ref()) {

@@ -188,6 +188,7 @@ pub async fn home(State(state): State<AppState>) -> Response {
          curl -sS '{url}/sql.csv?q=SELECT%20*%20FROM%20events%20LIMIT%205'\n\n\
          POST   /events, /ingest      JSON object, array or NDJSON, Arrow stream; gzip or zstd; ?ack=durable|committed\n\
          POST   /v1/batch, /v1/track  … what SDKs of Segment and RudderStack send\n\
+         POST   /batch/, /capture/    … what SDKs of PostHog send\n\
          GET    /sql?q=…              read-only SQL over the table `events`; POST takes SQL or JSON\n\
          GET    /sql.json|.ndjson|.csv|.parquet|.arrow\n\
          GET    /analytics            the fixed metrics; /analytics/sales/daily?start=-7d&compare=previous is one\n\

@@ -16,17 +16,15 @@ use serde_json::json;
 use tideline_engine::decode::InputFormat;
 use tideline_engine::decode::segment::MessageType::{Alias, Group, Identify, Page, Screen, Track};
 use tideline_engine::decode::segment::{self, Call};
-use tideline_engine::engine::{Ack, Origin, Receipt};
 
-use super::body::{self, Limits};
 use super::client::ClientAddress;
 use super::cors;
+use super::sdk::{self, Api, Sender};
 use crate::app::AppState;
 use crate::auth::scope::Scope;
-use crate::auth::{Caller, Refusal, scope_missing};
-use crate::config::ByteSize;
+use crate::auth::{Caller, scope_missing};
 use crate::error::Problem;
-use crate::rate_limit::{Account, Standings};
+use crate::rate_limit::Account;
 
 /// The paths below `/v1/` and what comes to them.
 pub const CALLS: [(&str, Call); 15] = [
@@ -86,56 +84,9 @@ pub async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let settings = &state.config.ingest;
-    // Who sends without a key in a header has not been looked at yet.
-    let most = if caller.is_some() { u64::MAX } else { settings.max_keyless_body_bytes.0 };
-    let limits = Limits {
-        sent: ByteSize(settings.max_body_bytes.0.min(most)),
-        decoded: ByteSize(settings.max_decoded_bytes.0.min(most)),
-        ratio: settings.max_ratio,
-        stall: state.config.http.body_timeout.0,
-    };
-    let (bytes, _room) = body::read(&state, &headers, body, limits).await?;
-    let (mut answers, caller, account) = match (caller, account) {
-        (Some(Extension(caller)), Some(Extension(account))) => (Vec::new(), caller, account),
-        // No header named a key: the body may.
-        _ => {
-            let key = segment::write_key(&bytes).ok_or(Refusal::Missing);
-            let found = key.and_then(|key| state.auth.by_write_key(&key));
-            let account = state.limits.account(found.as_ref().ok(), address);
-            let standings = state.limits.request(&account).await?;
-            let caller = found?;
-            if !caller.scopes.allow(Scope::Ingest) {
-                return Err(scope_missing(Scope::Ingest));
-            }
-            (vec![standings], caller, account)
-        }
-    };
-    let received = state.engine.receive(bytes, InputFormat::Segment(call(uri.path()))).await?;
-    let standings = if state.limits.counts_events(&account) {
-        state.limits.events(&account, received.events(), &received.events_per_user()).await?
-    } else {
-        Standings::default()
-    };
-    answers.insert(0, standings);
-    let origin = Origin { source: segment::SOURCE, key: caller.key_id() };
-    let receipt = state.engine.keep(received, origin, Ack::Durable).await?;
-    let mut answer = match nothing_accepted(&receipt) {
-        Some(problem) => return Err(problem),
-        None => super::json(StatusCode::OK, &Success { success: true }),
-    };
-    for standings in &answers {
-        state.limits.write_headers(standings, answer.headers_mut());
-    }
-    Ok(answer)
-}
-
-/// An error for a request of which nothing was acceptable: sent again it would be refused again, and SDKs do not repeat a 400.
-fn nothing_accepted(receipt: &Receipt) -> Option<Problem> {
-    let first = receipt.errors.first().filter(|_| receipt.is_rejected())?;
-    let message = format!("no message was accepted; the first: {} ({})", first.message, first.code);
-    let hint = "the messages are kept as dead letters, which can be replayed: see /admin/dead-letters";
-    Some(Problem::bad_request("nothing_accepted", message).with_hint(hint))
+    let format = InputFormat::Segment(call(uri.path()));
+    let api = Api { format, source: segment::SOURCE, key: segment::write_key };
+    sdk::take(&state, api, Sender::new(caller, account, address), &headers, body, &Success { success: true }).await
 }
 
 /// Tells Segment's browser SDK where to send: here.

@@ -5,6 +5,7 @@
 pub const GROUPS: &[(&str, &str)] = &[
     ("Events", "Sending events. A 2xx means: on disk, and in the next query."),
     ("Segment", "Events from the SDKs of Segment and RudderStack."),
+    ("PostHog", "Events from the SDKs of PostHog."),
     ("SQL", "Read-only SQL over the table `events` and the views beside it."),
     ("Metrics", "Fixed metrics: each is a file of SQL with typed parameters."),
     ("Real time", "The last minutes, from live windows that equal SQL; with `at` any other instant, from SQL."),
@@ -100,19 +101,23 @@ const EVENT_ROWS: &[Content] = &[ROWS[2], (JSON, "[object]", ""), ROWS[0], ROWS[
 const KPI_ROWS: &[Content] = &[(JSON, "KpiDay", ""), ROWS[0], ROWS[1], ROWS[2], ROWS[3]];
 
 const EVENT: &str = r#"{"event_id":"e1","event_type":"page_view","event_ts":"2026-01-31T12:00:00Z","session_id":"s1","user_id":"u1","page":"/"}"#;
+const CLOUDEVENT: &str = r#"{"specversion":"1.0","id":"4711","source":"/shop","type":"com.example.shop.purchase","time":"2026-01-31T12:00:00Z","data":{"order_id":"4711","user_id":"u1","revenue":29.9,"currency":"EUR"}}"#;
 const EVENTS: Operation = Operation {
     method: "POST",
     group: "Events",
     summary: "Send events",
-    description: "One JSON object, an array, newline-delimited JSON, or an Arrow stream; plain, gzip or zstd. One bad event \
-                  never costs its neighbours: it is named in the receipt and kept as a dead letter. `application/json` may \
-                  hold lines as well.",
+    description: "One JSON object, an array, newline-delimited JSON, an Arrow stream, or CloudEvents 1.0 in JSON; plain, gzip or \
+                  zstd. One bad event never costs its neighbours: it is named in the receipt and kept as a dead letter. \
+                  `application/json` may hold lines as well; with `ce-id`, `ce-source`, `ce-type` and `ce-specversion` as \
+                  headers it is the data of one CloudEvent.",
     params: "ack: one(durable,committed) = durable -- When to answer: once on disk, or once in the table's files",
     bodies: &[
         (JSON, "Event", EVENT),
         ("application/x-ndjson", "text", EVENT),
         ("text/plain", "text", ""),
         ("application/vnd.apache.arrow.stream", "", ""),
+        ("application/cloudevents+json", "object", CLOUDEVENT),
+        ("application/cloudevents-batch+json", "[object]", ""),
     ],
     body_required: true,
     answers: &[
@@ -123,7 +128,7 @@ const EVENTS: Operation = Operation {
         PARAMS,
         BODY,
         &[
-            (400, "empty_body, invalid_arrow, compressed_arrow"),
+            (400, "empty_body, invalid_arrow, compressed_arrow, invalid_header"),
             (413, "too_large, too_many_events, request_over_rate_limit"),
             (503, "full, dead_letters_full"),
         ],
@@ -159,6 +164,21 @@ const SEGMENT: Operation = Operation {
 const SEGMENT_BATCH: Operation = Operation {
     summary: "Send a batch of messages",
     bodies: &[(JSON, "object", BATCH), ("text/plain", "text", "")],
+    ..SEGMENT
+};
+
+const CAPTURE: &str = r#"{"api_key":"tl_…","event":"$pageview","distinct_id":"u1","properties":{"$current_url":"https://shop.example/p"},"timestamp":"2026-01-31T12:00:00Z","uuid":"01943bd0-0000-7000-8000-000000000000"}"#;
+const CAPTURES: &str = r#"{"api_key":"tl_…","batch":[{"event":"Product Added","distinct_id":"u1","properties":{"product_id":"p1","price":12.5},"timestamp":"2026-01-31T12:00:00Z","uuid":"01943bd0-0000-7000-8000-000000000001"}],"sent_at":"2026-01-31T12:00:01Z"}"#;
+const POSTHOG: Operation = Operation {
+    method: "POST",
+    group: "PostHog",
+    summary: "Send one event",
+    description: "Of PostHog's SDKs: their `host` is this server. The key is `api_key` in the body, or one in a header; without keys \
+                  on this server it is not looked at. Content-Type is not looked at either; gzip is taken, also where the query \
+                  names it (`compression=gzip-js`). One event, an array or a batch may come to any of these paths. An event that \
+                  cannot be accepted is kept as a dead letter and costs its neighbours nothing.",
+    bodies: &[(JSON, "object", CAPTURE), ("text/plain", "text", "")],
+    answers: &[(200, "Stored: durable, and in the next query", &[(JSON, "Captured", "")])],
     ..SEGMENT
 };
 
@@ -587,6 +607,15 @@ pub const OPERATIONS: &[Operation] = &[
     Operation { path: "/v1/g", ..SEGMENT },
     Operation { path: "/v1/alias", ..SEGMENT },
     Operation { path: "/v1/a", ..SEGMENT },
+    Operation {
+        path: "/batch/",
+        summary: "Send a batch of events",
+        bodies: &[(JSON, "object", CAPTURES), ("text/plain", "text", "")],
+        ..POSTHOG
+    },
+    Operation { path: "/capture/", ..POSTHOG },
+    Operation { path: "/e/", ..POSTHOG },
+    Operation { path: "/i/v0/e/", ..POSTHOG },
     Operation {
         path: "/v1/projects/{key}/settings",
         group: "Segment",

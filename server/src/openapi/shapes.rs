@@ -47,6 +47,7 @@ pub const SHAPES: &[(&str, &str, &str)] = &[
          seq?: SeqRange -- Where the stored events stand",
     ),
     ("Success", "What Segment's SDKs expect.", "success: any -- Always true"),
+    ("Captured", "What PostHog's SDKs expect.", "status: int -- Always 1"),
     (
         "EventError",
         "Why an event was not accepted.",

@@ -95,7 +95,7 @@ struct Amounts {
 }
 
 /// Fills the row with a tracked event.
-pub(super) fn fill<'de>(
+pub(in crate::decode) fn fill<'de>(
     reader: &mut ObjectReader<'de>,
     event: Option<Raw<'de>>,
     properties: Option<Raw<'de>>,

@@ -118,7 +118,8 @@ fn page_members<'de>(reader: &mut ObjectReader<'de>, raw: &Raw<'de>) -> Result<M
     Ok(left)
 }
 
-fn set_page<'de>(reader: &mut ObjectReader<'de>, page: Option<Raw<'de>>, url: Option<Raw<'de>>) {
+/// Takes a path for `page`, else a URL, which may carry a campaign.
+pub(in crate::decode) fn set_page<'de>(reader: &mut ObjectReader<'de>, page: Option<Raw<'de>>, url: Option<Raw<'de>>) {
     let read = |raw: Option<Raw<'de>>| raw.and_then(|raw| raw.text(false).ok().flatten());
     let (page, full) = (read(page), read(url));
     if page.is_none() && full.is_none() {
@@ -174,7 +175,7 @@ fn degrees(raw: &Raw<'_>, most: f64) -> Option<f64> {
 }
 
 /// Takes a text, or a number for one, where the column has none yet; whether the value need not be kept elsewhere.
-pub(super) fn take_text<'de>(reader: &mut ObjectReader<'de>, slot: usize, raw: &Raw<'de>) -> bool {
+pub(in crate::decode) fn take_text<'de>(reader: &mut ObjectReader<'de>, slot: usize, raw: &Raw<'de>) -> bool {
     match raw.text(true) {
         Ok(None) => true,
         Ok(value) if reader.row.text[slot].is_none() => {

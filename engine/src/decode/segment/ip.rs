@@ -24,7 +24,7 @@ const NAMES: [&str; 3] = ["\"", "Address\"", "_address\""];
 
 impl IpAddresses {
     /// The JSON of an address to be stored; `None` where it is dropped.
-    pub(super) fn stored(self, address: &str) -> Option<String> {
+    pub(in crate::decode) fn stored(self, address: &str) -> Option<String> {
         let address: IpAddr = match self {
             Self::Drop => return None,
             Self::Keep | Self::Truncate => address.trim().parse().ok()?,
@@ -44,7 +44,7 @@ impl IpAddresses {
     }
 
     /// A text, JSON or nearly so, with the value of each member that is named like an address changed.
-    pub(super) fn cleaned(self, text: &str) -> Cow<'_, str> {
+    pub(in crate::decode) fn cleaned(self, text: &str) -> Cow<'_, str> {
         if self == Self::Keep {
             return Cow::Borrowed(text);
         }
@@ -76,7 +76,7 @@ impl IpAddresses {
     }
 
     /// The same for members that are about to be stored: those that are an address themselves, and those within values.
-    pub(super) fn clean_values(self, members: &mut Vec<(Cow<'_, str>, Cow<'_, str>)>) {
+    pub(in crate::decode) fn clean_values(self, members: &mut Vec<(Cow<'_, str>, Cow<'_, str>)>) {
         if self == Self::Keep {
             return;
         }

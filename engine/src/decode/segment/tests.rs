@@ -357,6 +357,10 @@ fn what_the_sdks_send_is_taken_as_it_is() {
     for file in std::fs::read_dir(captured).unwrap() {
         let path = file.unwrap().path();
         let sdk = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if sdk.starts_with("posthog") {
+            // Another API, with a test of its own.
+            continue;
+        }
         let requests: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let (mut revenues, mut total) = (Vec::new(), 0);
         for request in requests {
