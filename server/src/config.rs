@@ -174,7 +174,7 @@ settings! {
 }
 
 settings! {
-    /// TLS of both listeners.
+    /// TLS of both listeners, and whom this server trusts when it asks others.
     "tls" Tls {
         /// Certificate with its chain (PEM). With it nothing is served without TLS over HTTP.
         cert_file: PathBuf = PathBuf::new(),
@@ -182,6 +182,9 @@ settings! {
         key_file: PathBuf = PathBuf::new(),
         /// How often to look whether the files have changed; SIGHUP loads them at once.
         reload_every: Period = Period::secs(10),
+        /// Certificates of authorities (PEM) that are trusted besides the system's where this server asks others, like receivers
+        /// of notices. Read at the start.
+        ca_file: PathBuf = PathBuf::new(),
     }
 }
 

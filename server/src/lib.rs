@@ -5,6 +5,7 @@ pub mod config;
 pub mod error;
 pub mod telemetry;
 pub mod traffic;
+pub mod outbound;
 pub mod auth;
 pub mod tls;
 pub mod rate_limit;

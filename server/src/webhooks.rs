@@ -20,8 +20,9 @@ use tideline_engine::engine::Engine;
 use tideline_engine::error::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Alerts, Secret, WebhookUrl};
+use crate::config::{Alerts, Config, Secret, WebhookUrl};
 use crate::http::ops::VERSION;
+use crate::outbound;
 
 /// `t=UNIX_SECONDS,v1=HEX`: HMAC-SHA256 over `UNIX_SECONDS.BODY`.
 pub const SIGNATURE: &str = "tideline-signature";
@@ -38,8 +39,9 @@ const AFTER_DISK_ERROR: Duration = Duration::from_secs(5);
 /// Starts a task for each receiver, on this runtime; they end with `stop`.
 ///
 /// # Errors
-/// When the client cannot be made: no certificates to trust, for example.
-pub fn start(engine: &Arc<Engine>, config: &Alerts, stop: &CancellationToken) -> Result<()> {
+/// When the client cannot be made: `tls.ca_file` cannot be used, for example.
+pub fn start(engine: &Arc<Engine>, config: &Config, stop: &CancellationToken) -> Result<()> {
+    let (config, tls) = (&config.alerts, &config.tls);
     let log = engine.alerts().log();
     let gone = log.forget_other_targets()?;
     if gone > 0 {
@@ -48,14 +50,7 @@ pub fn start(engine: &Arc<Engine>, config: &Alerts, stop: &CancellationToken) ->
     if config.webhooks.0.is_empty() {
         return Ok(());
     }
-    let client = reqwest::Client::builder()
-        .user_agent(concat!("tideline/", env!("CARGO_PKG_VERSION")))
-        .timeout(config.webhook_timeout.0)
-        // Where a notice goes is what the settings say, and nothing else.
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
-        .map_err(|e| Error::internal(format!("webhooks cannot be sent: {e}")))?;
+    let client = outbound::client(tls, config.webhook_timeout.0)?;
     for url in &config.webhooks.0 {
         let sender = Sender {
             log: Arc::clone(log),

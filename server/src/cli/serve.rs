@@ -117,7 +117,7 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
     let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address, keys).with_tls(tls.clone());
     state.limits.connect().await;
     let stop = CancellationToken::new();
-    webhooks::start(&engine, &config.alerts, &stop)?;
+    webhooks::start(&engine, &config, &stop)?;
     let acceptor = tls.as_ref().map(|tls| tls.http()).transpose()?;
     if let Some(tls) = &tls {
         tls.watch(&config.tls, stop.clone())?;

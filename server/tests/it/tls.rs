@@ -56,8 +56,12 @@ impl Encrypted {
         let dir = tempfile::tempdir().unwrap();
         let (cert, key) = certificate(dir.path(), "first");
         let mut app = App::start(settings);
-        let files =
-            config::Tls { cert_file: cert.clone(), key_file: key.clone(), reload_every: "50ms".parse().unwrap() };
+        let files = config::Tls {
+            cert_file: cert.clone(),
+            key_file: key.clone(),
+            reload_every: "50ms".parse().unwrap(),
+            ..config::Tls::default()
+        };
         let tls = Tls::load(&files).unwrap().unwrap();
         app.state = app.state.clone().with_tls(Some(Arc::clone(&tls)));
         app.router = router(app.state.clone());

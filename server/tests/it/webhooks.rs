@@ -1,7 +1,7 @@
 //! Notices about alerts, sent to a real server on a socket: one that fails, dawdles, and takes them in the end.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,15 @@ use tideline_engine::alert_log::{Closed, Opening, Severity};
 use tideline_engine::clock::SystemClock;
 use tideline_engine::engine::Engine;
 use tideline_engine::fs::real::RealFs;
-use tideline_server::config::{Config, Layers};
+use tideline_server::config::{self, Config, Layers};
+use tideline_server::listen;
+use tideline_server::tls::Tls;
 use tideline_server::webhooks::{self, ATTEMPT, DELIVERY, EVENT, SIGNATURE, signature};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::until;
+use crate::tls::certificate;
 
 const SECRET: &str = "a secret of the test";
 
@@ -65,6 +68,19 @@ impl Receiver {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}/hook/hunter2", listener.local_addr().unwrap());
         runtime.spawn(async move { axum::serve(listener, router).await });
+        Self { url, script }
+    }
+
+    /// The same behind TLS, with the certificate of these files.
+    fn start_tls(runtime: &Runtime, ip: &str, (cert_file, key_file): (PathBuf, PathBuf)) -> Self {
+        let script = Arc::new(Mutex::new(Script { does: [Does::Takes].into(), got: Vec::new() }));
+        let router = axum::Router::new().route("/{*any}", post(take)).with_state(Arc::clone(&script));
+        let _in = runtime.enter();
+        let listener = listen::bind(format!("{ip}:0").parse().unwrap(), false).unwrap();
+        let url = format!("https://{}/hook/hunter2", listener.local_addr().unwrap());
+        let tls = Tls::load(&config::Tls { cert_file, key_file, ..config::Tls::default() }).unwrap().unwrap();
+        let (acceptor, http) = (Some(tls.http().unwrap()), config::Http::default());
+        runtime.spawn(listen::serve(listener, acceptor, router, http, CancellationToken::new()));
         Self { url, script }
     }
 
@@ -127,7 +143,7 @@ impl Teller {
         let engine = runtime.block_on(opened).unwrap();
         let stop = CancellationToken::new();
         let _in = runtime.enter();
-        webhooks::start(&engine, &config.alerts, &stop).unwrap();
+        webhooks::start(&engine, &config, &stop).unwrap();
         Self { engine, stop }
     }
 
@@ -241,5 +257,34 @@ fn a_restart_forgets_neither_notices_nor_tries() {
     teller.raise("s");
     until("the new one is told", || other.got().len() == 1 && teller.pending() == 0);
     assert_eq!(receiver.got().len(), 1);
+    teller.end(&runtime);
+}
+
+#[test]
+fn over_https_a_receiver_is_told_only_when_its_certificate_is_trusted() {
+    let (runtime, files) = (runtime(), tempfile::tempdir().unwrap());
+    let (own, other) = (certificate(files.path(), "own"), certificate(files.path(), "other"));
+    let receiver = Receiver::start_tls(&runtime, "127.0.0.1", own.clone());
+    let misnamed = Receiver::start_tls(&runtime, "127.0.0.2", own.clone());
+    // Trusting nobody's certificate, another's, and the right one at an address that is not in it.
+    for (receiver, trusted) in [(&receiver, None), (&receiver, Some(&other.0)), (&misnamed, Some(&own.0))] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = vec![("alerts.webhook_attempts", "2")];
+        settings.extend(trusted.map(|file| ("tls.ca_file", file.to_str().unwrap())));
+        let teller = Teller::start(&runtime, dir.path(), &[receiver], &settings);
+        teller.raise("r");
+        until("it is given up", || teller.engine.alerts().log().counts().notices_dead == 1);
+        let dead = teller.engine.alerts().log().dead_notices();
+        assert_eq!(dead[0].error.as_deref(), Some("there was no connection"), "{dead:?}");
+        teller.end(&runtime);
+    }
+    assert_eq!((receiver.got().len(), misnamed.got().len()), (0, 0));
+
+    let dir = tempfile::tempdir().unwrap();
+    let settings = [("tls.ca_file", own.0.to_str().unwrap())];
+    let teller = Teller::start(&runtime, dir.path(), &[&receiver], &settings);
+    teller.raise("r");
+    until("it is told", || teller.pending() == 0);
+    assert_eq!(receiver.order(), [("alert.opened".to_owned(), 1)]);
     teller.end(&runtime);
 }
