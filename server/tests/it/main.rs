@@ -21,6 +21,7 @@ mod limits;
 mod live;
 mod metrics_truth;
 mod monitoring;
+mod oidc;
 mod online_retail;
 mod openapi;
 mod operator;
