@@ -16,7 +16,7 @@ export interface Event {
 export class Server {
   url = "";
   private child: ChildProcess | null = null;
-  private constructor(readonly folder: string, private readonly command: string[], private readonly settings: Record<string, string>) {}
+  private constructor(readonly folder: string, private readonly command: string[], private settings: Record<string, string>) {}
 
   /** `tideline serve` over an empty folder. */
   static async serve(settings: Record<string, string> = {}): Promise<Server> {
@@ -47,6 +47,11 @@ export class Server {
   /** `tideline …` over this server's folder. */
   run(...args: string[]): string {
     return execFileSync(program, [...args, "--data-dir", this.folder], { encoding: "utf8", env: this.environment() });
+  }
+
+  /** Other settings from the next start on. */
+  configure(settings: Record<string, string>): void {
+    this.settings = settings;
   }
 
   private environment(): NodeJS.ProcessEnv {

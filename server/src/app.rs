@@ -12,11 +12,12 @@ use tokio::sync::Semaphore;
 
 use crate::auth::Auth;
 use crate::auth::keys::KeyStore;
+use crate::auth::oidc::Oidc;
 use crate::auth::scope::Scope::{Admin, Ingest, Read};
 use crate::config::Config;
 use crate::http::{
-    self, admin, alerts, analytics, cors, dead_letters, docs, export, ingest, keys, lifecycle, live, metrics, ops,
-    page, posthog, segment, session, sql,
+    self, admin, alerts, analytics, cors, dead_letters, docs, export, ingest, keys, lifecycle, live, metrics, oidc,
+    ops, page, posthog, segment, session, sql,
 };
 use crate::monitoring::http::HttpMeasures;
 use crate::rate_limit::RateLimiter;
@@ -53,6 +54,8 @@ pub struct AppState {
     pub routes: Arc<OnceLock<Vec<Route>>>,
     /// The certificate, where there is one.
     pub tls: Option<Arc<Tls>>,
+    /// The OpenID provider, where people sign in with one.
+    pub oidc: Option<Arc<Oidc>>,
     draining: Arc<AtomicBool>,
 }
 
@@ -75,6 +78,7 @@ impl AppState {
             routes: Arc::default(),
             http: Arc::default(),
             tls: None,
+            oidc: None,
             draining: Arc::default(),
         }
     }
@@ -84,6 +88,18 @@ impl AppState {
     pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
         self.tls = tls;
         self
+    }
+
+    /// With people who sign in with an OpenID provider.
+    #[must_use]
+    pub fn with_oidc(mut self, oidc: Option<Arc<Oidc>>) -> Self {
+        self.oidc = oidc;
+        self
+    }
+
+    /// Whether one can sign in with an OpenID provider: there is one, and something to sign in to.
+    pub fn has_single_sign_on(&self) -> bool {
+        self.oidc.is_some() && self.auth.keys.are_required()
     }
 
     /// From now on `/health/ready` says no, so that whoever balances load stops sending; and live streams end, which
@@ -145,6 +161,8 @@ fn declared(state: AppState) -> Routes {
         .post("/session", Anyone, session::begin)
         .get("/session", AnyKey, session::show)
         .delete("/session", Anyone, session::end)
+        .get("/session/oidc", Anyone, oidc::begin)
+        .get("/session/oidc/callback", Anyone, oidc::callback)
         .get("/admin/keys", Needs(Admin), keys::list)
         .post("/admin/keys", Needs(Admin), keys::create)
         .delete("/admin/keys/{id}", Needs(Admin), keys::revoke)

@@ -7,6 +7,7 @@
 
 pub mod credential;
 pub mod keys;
+pub mod oidc;
 pub mod scope;
 pub mod secret;
 pub mod sessions;
@@ -21,8 +22,9 @@ use crate::config::Session as SessionSettings;
 use crate::error::Problem;
 use credential::{Credential, Presented};
 use keys::{KeyLimits, KeyRecord, KeyStore, State};
+use oidc::Person;
 use scope::{Scope, Scopes};
-use sessions::{Begun, Sessions};
+use sessions::{Begun, Owner, Sessions};
 
 /// Who sent a request. Handlers get it as a request extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +47,10 @@ pub enum By {
         /// Its id.
         id: String,
     },
-    /// A browser's session, for which a key was exchanged.
+    /// A browser's session.
     Session {
-        /// The id of that key.
-        key_id: String,
+        /// For what it was begun.
+        owner: Owner,
         /// When it ends.
         expires_at: Micros,
     },
@@ -60,7 +62,16 @@ impl Caller {
         match &self.by {
             By::Local => None,
             By::Key { id } => Some(id),
-            By::Session { key_id, .. } => Some(key_id),
+            By::Session { owner: Owner::Key(id), .. } => Some(id),
+            By::Session { owner: Owner::Person(_), .. } => None,
+        }
+    }
+
+    /// Who signed in with single sign-on.
+    pub fn person(&self) -> Option<&Person> {
+        match &self.by {
+            By::Session { owner: Owner::Person(person), .. } => Some(person),
+            _ => None,
         }
     }
 
@@ -75,6 +86,11 @@ impl Caller {
 
     fn of(by: By, key: &KeyRecord) -> Self {
         Self { by, scopes: key.scopes, limits: key.limits }
+    }
+
+    fn of_person(person: Arc<Person>, expires_at: Micros) -> Self {
+        let scopes = person.scopes;
+        Self { by: By::Session { owner: Owner::Person(person), expires_at }, scopes, limits: KeyLimits::default() }
     }
 }
 
@@ -128,9 +144,11 @@ impl From<Refusal> for Problem {
             Refusal::Unknown => ("key_unknown", "this server does not know this key", ask),
             Refusal::Revoked => ("key_revoked", "this key was revoked", ask),
             Refusal::Expired => ("key_expired", "this key has expired", ask),
-            Refusal::SessionEnded => {
-                ("session_ended", "this session has ended", "exchange the key again with POST /session")
-            }
+            Refusal::SessionEnded => (
+                "session_ended",
+                "this session has ended",
+                "sign in again, or exchange the key again with POST /session",
+            ),
         };
         // Never a Basic challenge: a browser would keep what is typed and add it to requests of other sites' pages.
         let challenge = match refusal {
@@ -216,17 +234,27 @@ impl Auth {
 
     fn by_session(&self, token: &str) -> Result<Caller, Refusal> {
         let now = self.clock.now();
-        let (key_id, expires_at) = self.sessions.find(token, now).ok_or(Refusal::SessionEnded)?;
-        let key = self.keys.get(&key_id).filter(|key| key.state(now) == State::Active).ok_or(Refusal::SessionEnded)?;
-        Ok(Caller::of(By::Session { key_id, expires_at }, &key))
+        let (owner, expires_at) = self.sessions.find(token, now).ok_or(Refusal::SessionEnded)?;
+        let key_id = match &owner {
+            Owner::Key(id) => id,
+            Owner::Person(person) => return Ok(Caller::of_person(Arc::clone(person), expires_at)),
+        };
+        let key = self.keys.get(key_id).filter(|key| key.state(now) == State::Active).ok_or(Refusal::SessionEnded)?;
+        Ok(Caller::of(By::Session { owner, expires_at }, &key))
     }
 
     /// Exchanges a key for a session, and for the caller as which it is known from now on.
     pub fn begin_session(&self, key: &str) -> Result<(Begun, Caller), Refusal> {
         let (key, now) = (self.by_key(key.trim())?, self.clock.now());
-        let begun = self.sessions.begin(&key.id, key.expires_at.map(|t| t.0), now);
-        let by = By::Session { key_id: key.id.clone(), expires_at: begun.expires_at };
+        let owner = Owner::Key(key.id.clone());
+        let begun = self.sessions.begin(owner.clone(), key.expires_at.map(|t| t.0), now);
+        let by = By::Session { owner, expires_at: begun.expires_at };
         Ok((begun, Caller::of(by, &key)))
+    }
+
+    /// Begins a session of somebody who has signed in elsewhere.
+    pub fn begin_session_of(&self, person: Person) -> Begun {
+        self.sessions.begin(Owner::Person(Arc::new(person)), None, self.clock.now())
     }
 
     /// Ends the session of these headers' cookie.
@@ -243,7 +271,8 @@ impl Auth {
         match &caller.by {
             By::Local => !self.keys.are_required(),
             By::Key { id } => key(id),
-            By::Session { key_id, expires_at } => now < *expires_at && key(key_id),
+            By::Session { owner: Owner::Key(id), expires_at } => now < *expires_at && key(id),
+            By::Session { owner: Owner::Person(_), expires_at } => now < *expires_at,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! `TIDELINE_WAL__MAX_BYTES` for `wal.max_bytes`), a flag. [`load`] merges them and remembers where each value came
 //! from; [`show`] prints that. This module and those below it are the only readers of the environment.
 
+pub mod allow;
 pub mod engine;
 pub mod load;
 pub mod net;
@@ -20,9 +21,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tideline_engine::decode::segment::IpAddresses;
 
+pub use allow::Allow;
 pub use load::{Layers, Loaded, Origin};
 pub use net::Net;
 pub use units::{ByteSize, List, Period, Secret};
+pub use validate::is_web_address;
 pub use webhook::WebhookUrl;
 
 /// What is known about a setting besides its value.
@@ -64,7 +67,7 @@ macro_rules! kinds {
 kinds! {
     bool => "true/false", IpAddresses => "drop/truncate/keep", u32 => "number", usize => "number", String => "text", PathBuf => "path",
     ByteSize => "size", Period => "time", Secret => "secret", LogFormat => "text/json",
-    List<String> => "list", List<Net> => "addresses", List<WebhookUrl> => "secret",
+    List<String> => "list", List<Net> => "addresses", List<WebhookUrl> => "secret", List<Allow> => "list",
 }
 
 /// Declares one table of settings: the struct, its defaults, and the documentation from the very same lines.
@@ -121,6 +124,7 @@ settings! {
         ..tls: Tls,
         ..postgres: Postgres,
         ..session: Session,
+        ..oidc: Oidc,
         ..rate_limit: RateLimit,
         ..ingest: Ingest,
         ..wal: Wal,
@@ -221,6 +225,32 @@ settings! {
 }
 
 settings! {
+    /// Signing in to the page with an OpenID provider, beside keys.
+    "oidc" Oidc {
+        /// The provider, as it names itself, like https://login.example/realms/shop; empty is off.
+        issuer: String = String::new(),
+        /// Name by which the provider knows this server.
+        client_id: String = String::new(),
+        /// The secret that goes with it; without one the provider must take public clients.
+        client_secret: Secret = Secret::default(),
+        /// What the provider is asked to tell.
+        scopes: String = "openid profile email".to_owned(),
+        /// Where browsers reach this server, like `https://stats.shop.example`. The provider sends them back to its
+        /// `/session/oidc/callback`.
+        public_url: String = String::new(),
+        /// Who may read: `anna@shop.example`, `@shop.example` (only addresses the provider has verified), `group:analysts`.
+        /// Nobody else is let in.
+        allow_read: List<Allow> = List::default(),
+        /// Who may do everything, in the same way.
+        allow_admin: List<Allow> = List::default(),
+        /// The claim that lists somebody's groups; a path like `realm_access.roles` leads into others.
+        groups_claim: String = "groups".to_owned(),
+        /// How long the provider may take to answer.
+        timeout: Period = Period::secs(10),
+    }
+}
+
+settings! {
     /// What one client may do in a sliding window of time. 0 is no limit.
     "rate_limit" RateLimit {
         /// Length of the window.
@@ -277,7 +307,8 @@ settings! {
 settings! {
     /// Memory for exact deduplication.
     "dedup" Dedup {
-        /// Event ids of recent hours kept in memory; older hours are read from the lake when touched.
+        /// Event ids of recent hours kept in memory, 20 to 40 bytes each; older hours are read from the lake when touched. The
+        /// two hours touched last stay, whatever they take.
         max_bytes: ByteSize = ByteSize::mib(512),
     }
 }
@@ -530,6 +561,18 @@ impl Config {
     pub fn postgres_addr(&self) -> Result<Option<SocketAddr>, Wrong> {
         let is_on = !self.postgres_listen.trim().is_empty();
         is_on.then(|| address("postgres_listen", &self.postgres_listen)).transpose()
+    }
+}
+
+impl Oidc {
+    /// Whether there is a provider.
+    pub fn is_on(&self) -> bool {
+        !self.issuer.is_empty()
+    }
+
+    /// Whether browsers reach this server over https, as far as it is said.
+    pub fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
     }
 }
 

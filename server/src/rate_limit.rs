@@ -20,6 +20,7 @@ use tideline_engine::clock::Clock;
 use tideline_engine::measure::Counter;
 
 use crate::auth::Caller;
+use crate::auth::secret::Digest;
 use crate::config::RateLimit as Settings;
 use crate::config::net::masked;
 use crate::error::Problem;
@@ -107,11 +108,13 @@ impl RateLimiter {
         Self { settings: settings.clone(), shape, local, shared, clock, refusals: Default::default() }
     }
 
-    /// The account of a caller: its key's, else its address's.
+    /// The account of a caller: its key's, its own where it signed in without one, else its address's.
     pub fn account(&self, caller: Option<&Caller>, address: IpAddr) -> Account {
         let limits = caller.map(|c| c.limits).unwrap_or_default();
+        let person = caller.and_then(Caller::person).map(|person| Digest::of(&person.subject).to_hex());
         let name = match caller.and_then(Caller::key_id) {
             Some(id) => format!("key:{id}"),
+            None if let Some(person) = person => format!("person:{person}"),
             None if address.is_ipv6() => format!("ip:{}", masked(address, IPV6_BITS)),
             None => format!("ip:{address}"),
         };

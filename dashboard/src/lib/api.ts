@@ -94,6 +94,7 @@ export function withQuery(path: string, params: Record<string, string | number |
 export interface PageConfig {
   version: string;
   keys_required: boolean;
+  single_sign_on: boolean;
   shop: { name: string; time_zone: string; currency: string };
   live_every_ms: number;
   hot_window_minutes: number;

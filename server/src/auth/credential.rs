@@ -110,8 +110,13 @@ fn sane(key: &str) -> Result<String, ()> {
 
 /// The session's token, where there is exactly one.
 pub fn session_cookie(headers: &HeaderMap) -> Option<String> {
+    cookie(headers, COOKIE_NAME)
+}
+
+/// The value of a cookie that holds a secret of ours, where there is exactly one.
+pub fn cookie(headers: &HeaderMap, wanted: &str) -> Option<String> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
-    let mut tokens = pairs.filter_map(|pair| pair.split_once('=')).filter(|(name, _)| name.trim() == COOKIE_NAME);
+    let mut tokens = pairs.filter_map(|pair| pair.split_once('=')).filter(|(name, _)| name.trim() == wanted);
     let (_, token) = tokens.next()?;
     // Two of them: somebody else, on a neighbouring host, put one there.
     if tokens.next().is_some() {

@@ -1,17 +1,28 @@
-//! Sessions of browsers, in memory: a restart ends them, and the page exchanges its key again.
+//! Sessions of browsers, in memory: a restart ends them, and people sign in again.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tideline_engine::clock::Micros;
 
+use super::oidc::Person;
 use super::secret::{self, Digest};
 use crate::config::Session as Settings;
+
+/// For what a session was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// A key of this id, which says what may be done.
+    Key(String),
+    /// Somebody the OpenID provider knows, with what they might do when they signed in.
+    Person(Arc<Person>),
+}
 
 #[derive(Debug)]
 struct Session {
     digest: Digest,
-    key_id: String,
+    owner: Owner,
     began: u64,
     expires_at: Micros,
 }
@@ -47,9 +58,8 @@ impl Sessions {
         Self { settings, live: Mutex::default() }
     }
 
-    /// Begins one for a key, which it never outlives. When there is no room, those that
-    /// have ended leave, else the oldest.
-    pub fn begin(&self, key_id: &str, key_expires_at: Option<Micros>, now: Micros) -> Begun {
+    /// Begins one, which never outlives its key. When there is no room, those that have ended leave, else the oldest.
+    pub fn begin(&self, owner: Owner, key_expires_at: Option<Micros>, now: Micros) -> Begun {
         let token = secret::random();
         let digest = Digest::of(&token);
         let lifetime = i64::try_from(self.settings.lifetime.0.as_micros()).unwrap_or(i64::MAX);
@@ -65,16 +75,16 @@ impl Sessions {
         }
         live.begun += 1;
         let began = live.begun;
-        live.by_head.insert(digest.head(), Session { digest, key_id: key_id.to_owned(), began, expires_at });
+        live.by_head.insert(digest.head(), Session { digest, owner, began, expires_at });
         Begun { token, expires_at, lasts_s: (expires_at - now) / 1_000_000 }
     }
 
-    /// The key of a token's session and when it ends; `None` when there is no such session any more.
-    pub fn find(&self, token: &str, now: Micros) -> Option<(String, Micros)> {
+    /// Whose a token's session is and when it ends; `None` when there is no such session any more.
+    pub fn find(&self, token: &str, now: Micros) -> Option<(Owner, Micros)> {
         let digest = Digest::of(token);
         let live = self.live.lock();
         let session = live.by_head.get(&digest.head()).filter(|s| s.digest == digest && now < s.expires_at)?;
-        Some((session.key_id.clone(), session.expires_at))
+        Some((session.owner.clone(), session.expires_at))
     }
 
     /// Ends a token's session.
@@ -98,15 +108,19 @@ mod tests {
 
     const SECOND: Micros = 1_000_000;
 
+    fn key() -> Owner {
+        Owner::Key("k1".to_owned())
+    }
+
     #[test]
     fn a_session_ends_in_time_with_its_key_or_on_request() {
         let sessions = sessions(10);
-        let Begun { token, expires_at: ends, lasts_s } = sessions.begin("k1", None, 0);
+        let Begun { token, expires_at: ends, lasts_s } = sessions.begin(key(), None, 0);
         assert_eq!((ends, lasts_s), (60 * SECOND, 60));
-        assert_eq!(sessions.find(&token, 59 * SECOND), Some(("k1".to_owned(), ends)));
+        assert_eq!(sessions.find(&token, 59 * SECOND), Some((key(), ends)));
         assert_eq!(sessions.find(&token, 60 * SECOND), None);
         assert_eq!(sessions.find("another", 0), None);
-        assert_eq!(sessions.begin("k1", Some(5 * SECOND), 0).expires_at, 5 * SECOND);
+        assert_eq!(sessions.begin(key(), Some(5 * SECOND), 0).expires_at, 5 * SECOND);
         sessions.end("another");
         assert!(sessions.find(&token, 0).is_some());
         sessions.end(&token);
@@ -116,7 +130,7 @@ mod tests {
     #[test]
     fn there_are_never_more_than_the_limit() {
         let sessions = sessions(3);
-        let begin = |ends, now| sessions.begin("k", ends, now).token;
+        let begin = |ends, now| sessions.begin(key(), ends, now).token;
         let short = begin(Some(SECOND), 0);
         let tokens: Vec<String> = (0..2).map(|_| begin(None, 0)).collect();
         // The one that has ended leaves first, then the oldest.

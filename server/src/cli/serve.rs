@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::SettingArgs;
 use crate::app::{AppState, router};
 use crate::auth::keys::KeyStore;
+use crate::auth::oidc::{self, Oidc};
 use crate::config::{Config, Loaded};
 use crate::host::{self, Process};
 use crate::shutdown::Signals;
@@ -86,6 +87,7 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
     let tls = Tls::load(&config.tls)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let keys = Arc::new(KeyStore::open(Arc::new(RealFs), &config.data_dir, Arc::clone(&clock))?);
+    oidc::may_start(&config.oidc, keys.are_required())?;
     // The port first: that it is taken should be known before a log is replayed.
     let listener = listen::bind(address, keys.any_active())?;
     let address = listener.local_addr()?;
@@ -102,6 +104,7 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
     };
     // The folder is ours only now.
     keys.reload()?;
+    oidc::may_start(&config.oidc, keys.are_required())?;
     listen::may_listen(address, keys.any_active())?;
     if let Some(listener) = &postgres {
         listen::may_listen(listener.local_addr()?, keys.any_active())?;
@@ -114,7 +117,9 @@ async fn until_stopped(mut config: Config, embedding: Embedding) -> Result<ExitC
         warm_up(&planning).await;
     });
     let config = Arc::new(config);
-    let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address, keys).with_tls(tls.clone());
+    let oidc = Oidc::load(&config, Arc::clone(engine.clock()))?;
+    let state = AppState::new(Arc::clone(&engine), Arc::clone(&config), address, keys);
+    let state = state.with_tls(tls.clone()).with_oidc(oidc);
     state.limits.connect().await;
     let stop = CancellationToken::new();
     webhooks::start(&engine, &config, &stop)?;

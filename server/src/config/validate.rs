@@ -50,6 +50,7 @@ impl Config {
             );
         }
         self.validate_clients()?;
+        self.validate_oidc()?;
         self.validate_wire()?;
         self.validate_live()?;
         let m = &self.metrics;
@@ -103,6 +104,44 @@ impl Config {
         }
         if !self.redis_url.is_empty() && redis::Client::open(self.redis_url.expose()).is_err() {
             return wrong("redis_url", "it is not a Redis URL", "write it like redis://:password@host:6379/0");
+        }
+        Ok(())
+    }
+
+    fn validate_oidc(&self) -> Result<(), Wrong> {
+        let o = &self.oidc;
+        within("oidc.timeout", o.timeout, Period(Duration::from_millis(10)), Period::secs(60))?;
+        if !o.is_on() {
+            let is_half = !o.client_id.is_empty() || !o.allow_read.0.is_empty() || !o.allow_admin.0.is_empty();
+            let hint = "name the provider, like https://login.example, or leave out the other settings of oidc";
+            return if is_half { wrong("oidc.issuer", "it is empty", hint) } else { Ok(()) };
+        }
+        if !is_web_address(&o.issuer) || o.issuer.contains(['?', '#']) {
+            let hint =
+                "write it as the provider does, like https://login.example/realms/shop; http is for this machine only";
+            return wrong("oidc.issuer", format!("`{}` is not an issuer", o.issuer), hint);
+        }
+        if o.client_id.is_empty() {
+            return wrong(
+                "oidc.client_id",
+                "it is empty",
+                "register this server with the provider, which gives it one",
+            );
+        }
+        if o.client_secret.expose().contains("://") {
+            return wrong("oidc.client_secret", "it looks like an address", "use the secret that the provider gave");
+        }
+        if o.public_url == "*" || !is_origin(&o.public_url) || !is_web_address(&o.public_url) {
+            let message = format!("`{}` is not where browsers can reach this server safely", o.public_url);
+            let hint = "write it like https://stats.shop.example, without a path; http is for this machine only";
+            return wrong("oidc.public_url", message, hint);
+        }
+        if !o.scopes.split_ascii_whitespace().any(|scope| scope == "openid") {
+            return wrong("oidc.scopes", "`openid` is missing", "without it the provider does not say who somebody is");
+        }
+        if o.allow_read.0.is_empty() && o.allow_admin.0.is_empty() {
+            let hint = "name somebody, like @shop.example or group:analysts, here or in oidc.allow_admin";
+            return wrong("oidc.allow_read", "nobody would be let in", hint);
         }
         Ok(())
     }
@@ -196,6 +235,19 @@ fn is_origin(text: &str) -> bool {
     text == "*" || text.parse::<Uri>().is_ok_and(|uri| bare(&uri))
 }
 
+/// Whether text is an address that only its owner can answer for: https, or http on this machine.
+pub fn is_web_address(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    let is_here = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    let is_bare = url.username().is_empty() && url.password().is_none();
+    is_bare && (url.scheme() == "https" || (url.scheme() == "http" && is_here))
+}
+
 fn wrong(key: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Result<(), Wrong> {
     Err(Wrong { key, message: message.into(), hint: hint.into() })
 }
@@ -229,6 +281,39 @@ mod tests {
     use crate::config::List;
 
     #[test]
+    fn single_sign_on_is_set_up_as_a_whole() {
+        let set = [
+            ("oidc.issuer", "https://login.example"),
+            ("oidc.client_id", "tideline"),
+            ("oidc.public_url", "https://stats.shop.example"),
+            ("oidc.allow_read", "@shop.example"),
+        ];
+        let load = |changes: &[(&str, &str)]| {
+            let mut layers = crate::config::Layers::default();
+            set.iter().chain(changes).for_each(|(key, value)| layers.flag("--set", *key, *value));
+            layers.load().map(|_| ()).map_err(|error| error.message)
+        };
+        assert_eq!(load(&[]), Ok(()));
+        for (key, value) in [
+            ("oidc.issuer", ""),
+            ("oidc.issuer", "http://login.example"),
+            ("oidc.issuer", "https://login.example/?tenant=1"),
+            ("oidc.client_id", ""),
+            ("oidc.client_secret", "https://hunter2"),
+            ("oidc.public_url", ""),
+            ("oidc.public_url", "*"),
+            ("oidc.public_url", "http://stats.shop.example"),
+            ("oidc.public_url", "https://stats.shop.example/"),
+            ("oidc.scopes", "profile openid2"),
+            ("oidc.allow_read", ""),
+            ("oidc.allow_read", "everybody"),
+        ] {
+            let error = load(&[(key, value)]).unwrap_err();
+            assert!(error.contains(key) && !error.contains("hunter2"), "{key} = {value}: {error}");
+        }
+    }
+
+    #[test]
     fn ranges_and_relations_are_checked() {
         let mut config = Config::default();
         config.wal.max_bytes = ByteSize::mib(1);
@@ -250,6 +335,20 @@ mod tests {
         let mut config = Config::default();
         config.http.cors_origins = List(vec!["shop.example".to_owned()]);
         assert_eq!(config.validate().unwrap_err().key, "http.cors_origins");
+        for (text, good) in [
+            ("https://login.example/realms/shop", true),
+            ("http://localhost:8080", true),
+            ("http://127.0.0.1:9/x", true),
+            ("http://[::1]:9", true),
+            ("http://login.example", false),
+            ("http://localhost.evil.example", false),
+            ("https://me:hunter2@login.example", false),
+            ("ftp://localhost", false),
+            ("login.example", false),
+            ("", false),
+        ] {
+            assert_eq!(is_web_address(text), good, "{text}");
+        }
         let config = Config { listen: "nowhere".to_owned(), ..Config::default() };
         assert_eq!(config.validate().unwrap_err().key, "listen");
     }

@@ -16,6 +16,7 @@ pub mod keys;
 pub mod lifecycle;
 pub mod live;
 pub mod metrics;
+pub mod oidc;
 pub mod ops;
 pub mod page;
 pub mod params;

@@ -82,6 +82,7 @@ pub async fn config(State(state): State<AppState>) -> Response {
     let answer = json!({
         "version": VERSION,
         "keys_required": state.auth.keys.are_required(),
+        "single_sign_on": state.has_single_sign_on(),
         "shop": { "name": config.shop.name, "time_zone": config.shop.time_zone, "currency": config.shop.currency },
         "live_every_ms": u64::try_from(config.live.every.0.as_millis()).unwrap_or(u64::MAX),
         "hot_window_minutes": config.hot.minutes(),

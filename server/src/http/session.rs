@@ -65,17 +65,20 @@ fn describe(state: &AppState, caller: &Caller) -> Value {
     };
     let key = caller.key_id().and_then(|id| state.auth.keys.get(id));
     let expires_at = expires_at.or_else(|| key.as_ref().and_then(|key| key.expires_at));
+    let name = key.map(|key| key.name.clone()).or_else(|| caller.person().map(|person| person.name.clone()));
     json!({
         "by": by,
         "key_id": caller.key_id(),
-        "name": key.map(|key| key.name.clone()),
+        "name": name,
         "scopes": caller.scopes,
         "expires_at": expires_at,
     })
 }
 
-fn cookie(state: &AppState, token: &str, seconds: i64) -> String {
-    let secure = if state.tls.is_some() || state.config.session.secure_cookie { "; Secure" } else { "" };
+/// The session's cookie. Over https it is for https only, as far as this server knows of it.
+pub fn cookie(state: &AppState, token: &str, seconds: i64) -> String {
+    let is_https = state.tls.is_some() || state.config.session.secure_cookie;
+    let secure = if is_https || state.config.oidc.is_https() { "; Secure" } else { "" };
     format!("{COOKIE_NAME}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 

@@ -449,6 +449,35 @@ pub const OPERATIONS: &[Operation] = &[
         ..NOTHING
     },
     Operation {
+        path: "/session/oidc",
+        group: "Session",
+        summary: "Sign in with an OpenID provider",
+        description: "Where browsers go. The authorization code flow with PKCE; the cookie that is set with it is for the way \
+            back. Without a provider in the settings (`oidc.issuer`) there is nothing here.",
+        answers: &[(303, "To the provider; or to the page, which says in `sign_in` what is wrong", &[])],
+        refusals: &[&[(404, "single_sign_on_off")]],
+        ..NOTHING
+    },
+    Operation {
+        path: "/session/oidc/callback",
+        group: "Session",
+        summary: "Come back from the OpenID provider",
+        description: "Begins a session, with the scopes that `oidc.allow_read` and `oidc.allow_admin` give. Other parameters of \
+            the provider's are passed over.",
+        params: "state: text -- What the browser was sent with
+             code: text -- What an ID token is given for
+             iss: text -- The provider, where it says so
+             error: text -- Why it refused",
+        answers: &[(
+            303,
+            "To the page, with a session's cookie; or without one, and then `sign_in` is `unreachable`, `expired`, \
+             `refused`, `invalid` or `not_allowed`",
+            &[],
+        )],
+        refusals: &[&[(404, "single_sign_on_off")]],
+        ..NOTHING
+    },
+    Operation {
         method: "GET",
         path: "/admin/keys",
         summary: "List the keys",

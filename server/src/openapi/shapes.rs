@@ -429,6 +429,7 @@ pub const SHAPES: &[(&str, &str, &str)] = &[
         "What the page must know.",
         "version: text -- The server's
          keys_required: bool -- Whether one must sign in
+         single_sign_on: bool -- Whether one can with an OpenID provider, at `/session/oidc`
          shop: object -- Its name, time zone and currency
          live_every_ms: int 0.. -- Time between two ticks
          hot_window_minutes: int 0.. -- How far back live windows reach
@@ -438,8 +439,8 @@ pub const SHAPES: &[(&str, &str, &str)] = &[
         "Session",
         "Who is asking.",
         "by: one(local,key,session) -- `local` while the server has no keys
-         key_id: text? -- The key's id
-         name: text? -- Its name
+         key_id: text? -- The key's id; none of somebody who signed in with an OpenID provider
+         name: text? -- Its name, or theirs
          scopes: [Scope] -- What it may do
          expires_at: time? -- For how long",
     ),

@@ -22,6 +22,7 @@ mod limits;
 mod live;
 mod metrics_truth;
 mod monitoring;
+mod oidc;
 mod online_retail;
 mod openapi;
 mod operator;

@@ -41,6 +41,17 @@ fn a_wrong_setting_is_refused_before_anything_is_touched() {
         (&["serve", "--set", "http.trusted_proxies=proxy"], &[], "10.0.0.0/8"),
         (&["serve", "--set", "http.cors_origins=shop.example"], &[], "https://shop.example"),
         (&["serve", "--set", "log.level=tideline=loud"], &[], "log.level"),
+        (&["serve", "--set", "oidc.issuer=http://login.example"], &[], "https://login.example"),
+        (
+            &["serve"],
+            &[
+                ("TIDELINE_OIDC_ISSUER", "https://login.example"),
+                ("TIDELINE_OIDC_CLIENT_ID", "tideline"),
+                ("TIDELINE_OIDC_PUBLIC_URL", "https://stats.shop.example"),
+                ("TIDELINE_OIDC_ALLOW_READ", "@shop.example"),
+            ],
+            "tideline keys create",
+        ),
     ] {
         let output = tideline(args, settings, dir.path());
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
