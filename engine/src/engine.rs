@@ -701,12 +701,11 @@ impl IdSource for Engine {
         let mut keys = Vec::new();
         let within = |sealed: &&Arc<Sealed>| hours.range(sealed.hours().clone()).next().is_some();
         for sealed in now.buffer.batches().iter().filter(within) {
-            keys.extend(self.hasher.keys(sealed.stored())?);
+            keys.extend(self.hasher.keys(sealed.stored())?.into_iter().filter(|key| hours.contains(&key.hour)));
         }
         for batch in self.lake.read_keys(&now.lake, hours).await? {
-            keys.extend(self.hasher.keys(&batch)?);
+            keys.extend(self.hasher.keys(&batch)?.into_iter().filter(|key| hours.contains(&key.hour)));
         }
-        keys.retain(|k| hours.contains(&k.hour));
         Ok(keys)
     }
 }
