@@ -7,8 +7,9 @@ use crate::event::Seq;
 
 /// Entries in one call.
 const MERGED: usize = 5_000;
-/// Entries kept in all, about 200 bytes each; beyond it a share is rebuilt instead.
-const ROOM: usize = 300_000;
+/// Entries kept in all, about 200 bytes each; beyond it a share is rebuilt instead. An event makes about two, and what comes
+/// in while a large share is put into Redis must fit: else the next rebuild begins where this one ended, and so on.
+const ROOM: usize = 1_000_000;
 
 /// What there is to send.
 #[derive(Debug)]
