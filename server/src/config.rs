@@ -227,7 +227,7 @@ settings! {
 settings! {
     /// Signing in to the page with an OpenID provider, beside keys.
     "oidc" Oidc {
-        /// The provider, as it names itself, like https://login.example/realms/shop; empty is off.
+        /// The provider, as it names itself, like `https://login.example/realms/shop`; empty is off.
         issuer: String = String::new(),
         /// Name by which the provider knows this server.
         client_id: String = String::new(),

@@ -5,7 +5,7 @@
 //!     ─▶ GET /session/oidc/callback ─▶ code and verifier for an ID token ─▶ verified ─▶ rules ─▶ a session
 //! ```
 //!
-//! Nobody is let in by default: [`rules`] says who is, from what the provider says of them. Codes and tokens are neither
+//! Nobody is let in by default: `rules.rs` says who is, from what the provider says of them. Codes and tokens are neither
 //! kept nor logged, and of what they say the subject only; what goes wrong is told to the browser as one word.
 
 mod pending;
