@@ -216,6 +216,8 @@ fn is_usage(error: &Error) -> bool {
             | "invalid_person"
             | "invalid_url"
             | "missing_filter"
+            | "oidc_without_keys"
+            | "tls_ca_file"
             | "tls_files"
     )
 }
