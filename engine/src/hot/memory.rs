@@ -62,6 +62,8 @@ struct MinuteState {
 #[derive(Debug)]
 struct State {
     applied: Seq,
+    /// How often everything was forgotten.
+    clears: u64,
     floor: Minute,
     users: IdTable<UserSessions>,
     sessions: IdTable<Session>,
@@ -108,7 +110,8 @@ impl MemoryWindows {
     /// Forgets everything but the last position applied, which it returns.
     pub fn clear(&self) -> Seq {
         let (mut state, mut boards) = (self.state.write(), self.boards.write());
-        *state = State::new(&self.config, state.applied);
+        let clears = state.clears + 1;
+        *state = State { clears, ..State::new(&self.config, state.applied) };
         *boards = Boards::new(&self.config);
         state.applied
     }
@@ -137,8 +140,26 @@ impl MemoryWindows {
 
     fn add(&self, state: &mut RwLockWriteGuard<'_, State>, delta: &WindowDelta, now: Micros) {
         let floor = self.config.floor(now);
-        state.advance(floor, now);
-        // First the boards: an order's first amount may replace another one, which is known only here.
+        // Ids first, letting others in between: adding one again changes nothing. Whoever makes a share meanwhile finds the
+        // position from before, and is sent all of this again; so nothing of what adds up may be there yet.
+        loop {
+            let clears = state.clears;
+            state.advance(floor, now);
+            for turn in chunks(delta.sessions.iter()) {
+                turn.into_iter().for_each(|(id, seen)| state.add_session(id, seen));
+                RwLockWriteGuard::bump(state);
+            }
+            for turn in chunks(delta.users.iter()) {
+                turn.into_iter().for_each(|(id, seen)| state.add_user(id, seen));
+                RwLockWriteGuard::bump(state);
+            }
+            if state.clears == clears {
+                break;
+            }
+        }
+        state.users.adopt(&delta.estimated[Ids::Users as usize]);
+        state.sessions.adopt(&delta.estimated[Ids::Sessions as usize]);
+        // An order's first amount may replace another one on the boards, which is known only here.
         let mut moved = Vec::new();
         for (minute, theirs) in delta.minutes.range(floor..) {
             state.add_minute(*minute, theirs, &mut moved);
@@ -147,16 +168,6 @@ impl MemoryWindows {
             let mut boards = self.boards.write();
             boards.add(delta, moved, floor);
         }
-        for turn in chunks(delta.sessions.iter()) {
-            turn.into_iter().for_each(|(id, seen)| state.add_session(id, seen));
-            RwLockWriteGuard::bump(state);
-        }
-        for turn in chunks(delta.users.iter()) {
-            turn.into_iter().for_each(|(id, seen)| state.add_user(id, seen));
-            RwLockWriteGuard::bump(state);
-        }
-        state.users.adopt(&delta.estimated[Ids::Users as usize]);
-        state.sessions.adopt(&delta.estimated[Ids::Sessions as usize]);
         for (second, events) in &delta.arrivals {
             *state.arrivals.entry(*second).or_default() += events;
         }
@@ -310,6 +321,7 @@ impl State {
     fn new(config: &HotConfig, applied: Seq) -> Self {
         Self {
             applied,
+            clears: 0,
             floor: 0,
             users: IdTable::new(config.max_ids),
             sessions: IdTable::new(config.max_ids),
@@ -491,5 +503,45 @@ impl HotWindow for MemoryWindows {
 
     async fn latest_orders(&self, limit: usize) -> Result<Vec<LatestOrder>> {
         Ok(self.state.read().latest_orders.iter().rev().take(limit).cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::minute_of;
+    use super::*;
+
+    /// One event a minute-delta, of more sessions than are added without letting others in.
+    fn delta(seq: u64, now: Micros) -> WindowDelta {
+        let mut delta = WindowDelta::default().between(Seq(seq), Seq(seq + 1));
+        let minute = minute_of(now);
+        delta.minutes.entry(minute).or_default().counts.events = 1;
+        for session in 0..4 * TURN {
+            let seen = IdSeen { last: now, minutes: vec![minute] };
+            let session = format!("s{session}");
+            delta.sessions.insert(session, SessionSeen { seen, converted: Vec::new(), steps: Vec::new() });
+        }
+        delta
+    }
+
+    #[test]
+    fn what_adds_up_in_a_share_is_what_its_position_says() {
+        let now = 1_772_323_200_000_000;
+        let windows = MemoryWindows::new(HotConfig::default(), Seq::ZERO);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for seq in 0..400 {
+                    assert_eq!(windows.apply_now(&delta(seq, now), now), Applied::Yes);
+                }
+                done.store(true, Ordering::SeqCst);
+            });
+            while !done.load(Ordering::SeqCst) {
+                let share = windows.share_of_counters();
+                assert_eq!(share.minutes.values().map(|minute| minute.counts.events).sum::<u64>(), share.last.0);
+            }
+        });
     }
 }
