@@ -277,6 +277,8 @@ async fn drive(
     let work = AssertUnwindSafe(execute(job, &mut ready, &rows, &stats)).catch_unwind();
     let result = match cancel.run_until_cancelled(work).await {
         None => Err(cancelled()),
+        // Operators that were told to stop end with an error of their own.
+        Some(Ok(Err(_))) if cancel.is_cancelled() => Err(cancelled()),
         Some(Ok(result)) => result,
         Some(Err(_panic)) => {
             tracing::error!("a query panicked; only that query failed");
