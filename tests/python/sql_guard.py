@@ -118,12 +118,15 @@ def traced(server: Server, folder: Path) -> list[str] | None:
     def seen(marker: str) -> bool:
         return log.exists() and marker in log.read_text(errors="replace")
 
-    # Tracing has begun when a query of the lake is seen to open its files. That it is shows that the trace can see.
-    for _ in range(3_000):
+    # Tracing has begun when a flush is seen to open its files. That it is shows that the trace can see. Queries would not do: what
+    # they have read once is kept.
+    for attempt in range(3_000):
         if strace.poll() is not None:
             print(f"strace cannot attach: {''.join(errors).strip()}")
             return None
-        server.text("POST", "/sql", b"SELECT max(user_agent), count(DISTINCT event_id), sum(lat) FROM events", "application/sql")
+        event = {"event_type": "purchase", "event_ts": 1772323200000, "event_id": f"traced-{attempt}", "order_id": "o", "price": 3}
+        server.text("POST", "/events", json.dumps(event).encode())
+        server.request("POST", "/admin/flush")
         if seen(".parquet"):
             break
         time.sleep(0.1)
